@@ -1,0 +1,54 @@
+"""Own what every back end's builder offers. Choose no back end, prepare no graph."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from edgeseg.spec import BackendName, PrecisionKind
+
+__all__ = ["Built", "BuilderBackend", "Progress"]
+
+#: called with the fraction done (0 to 1) and the name of the step
+Progress = Callable[[float, str], None]
+OptionValue = str | int | float | bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A plan and what its sidecar must say about it."""
+
+    plan: bytes
+    device: str
+    compute_capability: str | None
+    options: dict[str, OptionValue]
+
+
+class BuilderBackend(ABC):
+    """Turns a prepared ONNX graph (precision is in the graph) into a plan."""
+
+    name: BackendName
+    #: the type of what INT8 leaves unquantised on this back end
+    int8_high_precision: Literal["fp32", "fp16"]
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Version of the library that builds."""
+
+    @abstractmethod
+    def refuse(self, precision: PrecisionKind) -> None:
+        """Raise BuildError where this back end cannot hold ``precision`` on this machine; say what it can."""
+
+    @abstractmethod
+    def build(self, onnx: bytes, *, progress: Progress) -> Built:
+        """Build a plan.
+
+        Args:
+            onnx: a serialised ModelProto whose node types already carry the precision.
+            progress: told of every step.
+        Raises:
+            BuildError: with the library's last words.
+        """

@@ -1,0 +1,93 @@
+"""Own whole files: hashes, checked reading, and writing that leaves the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgeseg.errors import InputError, OutputError
+
+__all__ = ["atomic_path", "output_errors", "read_file", "sha256_of", "write_atomically"]
+
+
+def sha256_of(data: bytes) -> str:
+    """Hex SHA-256 of ``data``."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_file(path: Path, *, error: type[InputError] = InputError, make_it: str = "check the path") -> bytes:
+    """Read a whole file that must exist and hold something.
+
+    Args:
+        path: the file.
+        error: the class to raise.
+        make_it: how the user gets such a file; ends the message.
+    Returns:
+        The bytes, at least one.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as cause:
+        raise error(f"{path} cannot be read ({cause.strerror})", make_it) from cause
+    if not data:
+        raise error(f"{path} is empty (0 bytes)", make_it)
+    return data
+
+
+@contextlib.contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn an operating system's refusal to write ``path`` into an OutputError that names it."""
+    try:
+        yield
+    except OSError as cause:
+        reason = cause.strerror or str(cause)
+        raise OutputError(f"{path} cannot be written ({reason})", "free space or choose another place") from cause
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; rename it when the block ends well, remove it when it does not.
+
+    The temporary keeps the suffix, since some libraries choose a format by it.
+
+    Raises:
+        OutputError: the folder cannot be written, or the device is full.
+    """
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".part{path.suffix}", dir=path.parent)
+        os.close(handle)
+    temporary = Path(name)
+    try:
+        with output_errors(path):
+            yield temporary
+            _flush_to_disk(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write ``data`` as the whole content of ``path`` (text as UTF-8).
+
+    Raises:
+        OutputError: the folder cannot be written, or the device is full.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,59 @@
+"""Own what every back end's engine offers the session. Choose no back end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.spec import EngineSpec
+
+__all__ = ["Engine"]
+
+
+class Engine(ABC):
+    """A deserialised plan with ``slots`` independent sets of host buffers, allocated once.
+
+    ``start(slot)`` runs the plan on that slot's buffers without waiting; ``wait(slot)`` waits for it. Slots may be in
+    flight at the same time; one slot may not be started twice without a wait. Not thread safe: one thread drives it.
+    """
+
+    spec: EngineSpec
+    slots: int
+    #: what the milliseconds of ``wait`` cover, in trtexec's terms
+    scope: str
+
+    @abstractmethod
+    def host_input(self, slot: int) -> NDArray[np.float32]:
+        """The input buffer, float32 NCHW, host memory; owned by the engine, valid until ``close``."""
+
+    @abstractmethod
+    def host_logits(self, slot: int) -> NDArray[np.float32]:
+        """The head's output, float32 NCHW, host memory; owned by the engine, overwritten by the slot's next start."""
+
+    @abstractmethod
+    def start(self, slot: int) -> None:
+        """Begin inference on a slot's buffers and return at once."""
+
+    @abstractmethod
+    def wait(self, slot: int) -> float:
+        """Wait for a started slot; return the milliseconds that the engine itself measured (see ``scope``)."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release everything; safe to call twice."""
+
+    def infer(self, slot: int = 0) -> float:
+        """``start`` and ``wait``; returns milliseconds."""
+        self.start(slot)
+        return self.wait(slot)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
