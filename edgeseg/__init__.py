@@ -1,0 +1,31 @@
+"""Real-time semantic segmentation: PyTorch to ONNX to TensorRT or OpenVINO engines, and camera frames to class masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgeseg.errors import EdgesegError
+
+if TYPE_CHECKING:
+    from edgeseg.latency import LatencyLog
+    from edgeseg.runtime.session import Session
+    from edgeseg.spec import EngineSpec, ModelSpec
+
+__all__ = ["EdgesegError", "EngineSpec", "LatencyLog", "ModelSpec", "Session", "__version__"]
+__version__ = "0.1.0"
+
+_HOME = {
+    "EngineSpec": "edgeseg.spec",
+    "LatencyLog": "edgeseg.latency",
+    "ModelSpec": "edgeseg.spec",
+    "Session": "edgeseg.runtime.session",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for, so that ``import edgeseg`` stays light."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'edgeseg' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,1 @@
+"""Own the choice of a back end to build with."""

@@ -1,0 +1,1 @@
+"""Own the command line: one file a command, no work of its own."""

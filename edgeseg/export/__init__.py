@@ -1,0 +1,1 @@
+"""Own the way from a trained PyTorch net to ONNX and its sidecar. Know no engine."""

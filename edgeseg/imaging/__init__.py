@@ -1,0 +1,1 @@
+"""Own pixels: a frame to the net's input, logits to a mask, a mask to a picture. Know no engine."""

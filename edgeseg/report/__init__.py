@@ -1,0 +1,1 @@
+"""Own latency reports: measuring engines, and JSON, Markdown and HTML of what was measured."""

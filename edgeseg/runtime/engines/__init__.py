@@ -1,0 +1,34 @@
+"""Own the choice of an engine's back end. Each back end is one module; nothing above asks which one it has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeseg.runtime.engines.base import Engine
+from edgeseg.spec import read_engine_spec
+
+__all__ = ["Engine", "load_engine"]
+
+
+def load_engine(engine_path: Path, *, slots: int = 1, threads: int | None = None) -> Engine:
+    """Check an engine file against its sidecar and this machine, then load it.
+
+    Args:
+        engine_path: the plan; its sidecar lies beside it.
+        slots: sets of buffers, so how many frames may be in flight.
+        threads: CPU threads of a CPU back end; all cores without it.
+    Returns:
+        The engine; the caller closes it.
+    Raises:
+        SpecError: the file or its sidecar is damaged or exchanged.
+        EngineError: it was built for another version or device.
+        MissingPackageError: the back end is not installed.
+    """
+    spec, plan = read_engine_spec(engine_path)
+    if spec.backend == "openvino":
+        from edgeseg.runtime.engines.openvino import OpenVINOEngine
+
+        return OpenVINOEngine(spec, plan, slots=slots, threads=threads)
+    from edgeseg.runtime.engines.tensorrt import TensorRTEngine
+
+    return TensorRTEngine(spec, plan, slots=slots)

@@ -1,0 +1,84 @@
+"""Own the OpenVINO engine on the CPU: a compiled blob, its requests and their host buffers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.errors import EngineError
+from edgeseg.packages import require
+from edgeseg.runtime.engines.base import Engine
+from edgeseg.spec import EngineSpec
+
+__all__ = ["OpenVINOEngine", "cpu_properties"]
+
+REBUILD = "build it here with 'edgeseg build-engine NET.onnx --backend openvino'"
+
+
+def cpu_properties(*, threads: int | None) -> dict[str, Any]:
+    """What a net is compiled and loaded with; float32 is said aloud, since CPUs with BF16 would take that by themselves."""
+    properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if threads is not None:
+        properties["INFERENCE_NUM_THREADS"] = threads
+    return properties
+
+
+class OpenVINOEngine(Engine):
+    """One compiled model; a slot is an infer request bound to two NumPy buffers, so nothing is copied.
+
+    Args:
+        spec: the engine's sidecar.
+        plan: the exported blob; its hash has been checked.
+        slots: infer requests.
+        threads: CPU threads; all cores without it.
+    Raises:
+        EngineError: another OpenVINO built it, or the blob does not load.
+    """
+
+    scope = "engine"
+
+    def __init__(self, spec: EngineSpec, plan: bytes, *, slots: int = 1, threads: int | None = None) -> None:
+        openvino = require("openvino")
+        if openvino.get_version() != spec.backend_version:
+            raise EngineError(
+                f"engine was built by OpenVINO {spec.backend_version}, installed is {openvino.get_version()}", REBUILD
+            )
+        self.spec, self.slots = spec, slots
+        try:
+            core = openvino.Core()
+            compiled = core.import_model(plan, "CPU", cpu_properties(threads=threads))
+        except RuntimeError as error:
+            raise EngineError(f"OpenVINO cannot load the engine ({_last_line(error)})", REBUILD) from error
+        model = spec.model
+        self._inputs = [np.zeros(model.input.shape, np.float32) for _ in range(slots)]
+        self._logits = [np.zeros(model.head.shape, np.float32) for _ in range(slots)]
+        self._requests: list[Any] = []
+        for host_input, host_logits in zip(self._inputs, self._logits, strict=True):
+            request = compiled.create_infer_request()
+            request.set_tensor(model.input.name, openvino.Tensor(host_input, shared_memory=True))
+            request.set_tensor(model.head.output, openvino.Tensor(host_logits, shared_memory=True))
+            self._requests.append(request)
+
+    def host_input(self, slot: int) -> NDArray[np.float32]:
+        return self._inputs[slot]
+
+    def host_logits(self, slot: int) -> NDArray[np.float32]:
+        return self._logits[slot]
+
+    def start(self, slot: int) -> None:
+        self._requests[slot].start_async()
+
+    def wait(self, slot: int) -> float:
+        self._requests[slot].wait()
+        return float(self._requests[slot].latency)
+
+    def close(self) -> None:
+        for request in self._requests:
+            request.wait()
+        self._requests.clear()
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip()

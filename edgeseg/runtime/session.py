@@ -1,0 +1,135 @@
+"""Own one frame's way to its mask: pre-processing, engine, post-processing, in that order. Read no source, write no sink."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from edgeseg.errors import EngineError
+from edgeseg.imaging.postprocess import Mask, MaskMaker
+from edgeseg.imaging.preprocess import Frame, Preprocessor
+from edgeseg.latency import LatencyLog
+from edgeseg.runtime.engines import load_engine
+from edgeseg.spec import EngineSpec
+
+__all__ = ["Session"]
+
+
+@dataclass(frozen=True)
+class _InFlight:
+    slot: int
+    size_hw: tuple[int, int]
+    started_s: float
+
+
+class Session:
+    """An engine with everything around it, from camera frames to class masks.
+
+    ``segment`` takes one frame through all stages. ``submit`` and ``result`` keep up to ``depth`` frames in flight, so
+    that the engine works on one frame while the next is prepared and the last becomes a mask; results come in the
+    order of submission. One thread drives a session.
+
+    ``latency`` holds the stages ``pre``, ``engine``, ``post`` and ``total`` (from entering ``submit`` to the mask) in
+    milliseconds; ``engine`` is what the engine itself measured, see ``Engine.scope``.
+
+    Args:
+        engine_path: the engine file; its sidecar lies beside it.
+        depth: frames in flight, 1 or more.
+        threads: CPU threads of a CPU back end; all cores without it.
+    Raises:
+        SpecError, EngineError, MissingPackageError: as ``load_engine``.
+    """
+
+    def __init__(self, engine_path: str | os.PathLike[str], *, depth: int = 2, threads: int | None = None) -> None:
+        if depth < 1:
+            raise EngineError(f"depth is {depth}", "give 1 or more frames in flight")
+        self.engine = load_engine(Path(engine_path), slots=depth, threads=threads)
+        self.latency = LatencyLog()
+        model = self.spec.model
+        self._preprocessor = Preprocessor(model.input)
+        self._mask_maker = MaskMaker(model.head)
+        self._free = deque(range(depth))
+        self._pending: deque[_InFlight] = deque()
+
+    @property
+    def spec(self) -> EngineSpec:
+        """The engine's sidecar."""
+        return self.engine.spec
+
+    @property
+    def depth(self) -> int:
+        """How many frames fit in flight."""
+        return self.engine.slots
+
+    @property
+    def pending(self) -> int:
+        """How many results are owed."""
+        return len(self._pending)
+
+    def segment(self, frame_bgr: Frame, *, out: Mask | None = None) -> Mask:
+        """Class of every pixel of a frame.
+
+        Args:
+            frame_bgr: uint8 (H, W, 3) BGR, host memory, any size.
+            out: uint8 (H, W) to write into.
+        Returns:
+            uint8 (H, W) class ids at the frame's size: ``out``, or a new array owned by the caller.
+        Raises:
+            ShapeError: not such a frame.
+            EngineError: results of ``submit`` are still owed, or the engine failed.
+        """
+        if self._pending:
+            raise EngineError(f"{self.pending} submitted frames wait for result()", "take them before segment()")
+        self.submit(frame_bgr)
+        return self.result(out=out)
+
+    def submit(self, frame_bgr: Frame) -> None:
+        """Prepare a frame and start the engine on it; the frame may be reused as soon as this returns.
+
+        Raises:
+            ShapeError: not a uint8 (H, W, 3) frame.
+            EngineError: ``depth`` frames are in flight already.
+        """
+        if not self._free:
+            raise EngineError(f"{self.pending} frames are in flight, depth is {self.depth}", "take a result() first")
+        started_s = time.perf_counter()
+        slot = self._free[0]
+        with self.latency.timed("pre"):
+            self._preprocessor.into(self.engine.host_input(slot), frame_bgr)
+        self.engine.start(slot)
+        self._free.popleft()
+        height, width = frame_bgr.shape[:2]
+        self._pending.append(_InFlight(slot, (height, width), started_s))
+
+    def result(self, *, out: Mask | None = None) -> Mask:
+        """The mask of the oldest submitted frame, as ``segment`` gives it.
+
+        Raises:
+            EngineError: nothing was submitted, or the engine failed.
+        """
+        if not self._pending:
+            raise EngineError("no frame is in flight", "submit() one first")
+        flight = self._pending.popleft()
+        self._free.append(flight.slot)
+        self.latency.add("engine", self.engine.wait(flight.slot))
+        with self.latency.timed("post"):
+            mask = self._mask_maker.mask(self.engine.host_logits(flight.slot), size_hw=flight.size_hw, out=out)
+        self.latency.add("total", (time.perf_counter() - flight.started_s) * 1e3)
+        return mask
+
+    def close(self) -> None:
+        """Release the engine and its buffers; frames in flight are dropped. Safe to call twice."""
+        self._pending.clear()
+        self.engine.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
