@@ -33,25 +33,25 @@ PrecisionKind = Literal["fp32", "fp16", "int8"]
 MAX_CLASSES = 255  # a mask is uint8 and 255 is the customary ignore label
 
 
-class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Frozen, keyword-only, strict on reading."""
+class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Frozen, and strict on reading; keyword-only has to be said again by each kind."""
 
 
-class ClassSpec(_Record):
+class ClassSpec(_Record, kw_only=True):
     """One class: its name and its RGB colour, each 0-255."""
 
     name: str
     colour: tuple[int, int, int]
 
 
-class LabelSpec(_Record):
+class LabelSpec(_Record, kw_only=True):
     """The classes in the order of their ids, and the label that counts as no class."""
 
     classes: tuple[ClassSpec, ...]
     ignore: int | None = None
 
 
-class InputSpec(_Record):
+class InputSpec(_Record, kw_only=True):
     """The image input of the net: a frame becomes ``(pixel / 255 - mean) / std`` at ``size_hw``.
 
     ``resize`` stretch with ``interpolation`` linear is cv2.INTER_LINEAR and torch's
@@ -87,7 +87,7 @@ class InputSpec(_Record):
         return (1, self.channels, *self.size_hw)
 
 
-class HeadSpec(_Record):
+class HeadSpec(_Record, kw_only=True):
     """The logits that leave the net, float32 NCHW, and what the runtime makes of them.
 
     They are upsampled bilinearly with half-pixel centres; then ``argmax`` takes the best class, lowest on a tie, and
@@ -112,7 +112,7 @@ class HeadSpec(_Record):
         return (1, self.channels, *self.size_hw)
 
 
-class ModelSpec(_Record):
+class ModelSpec(_Record, kw_only=True):
     """What one ONNX file expects and means; ``net.json`` beside ``net.onnx``."""
 
     schema: Literal[1] = 1
@@ -127,7 +127,7 @@ class ModelSpec(_Record):
             raise ValueError(f"{len(self.labels.classes)} class names for a head of {expected} classes")
 
 
-class PrecisionSpec(_Record):
+class PrecisionSpec(_Record, kw_only=True):
     """How the numbers of an engine are held, and on what INT8 was calibrated."""
 
     kind: PrecisionKind
@@ -137,7 +137,7 @@ class PrecisionSpec(_Record):
     calibration_images: int = 0
 
 
-class IOTensor(_Record):
+class IOTensor(_Record, kw_only=True):
     """One input or output of an engine; ``shape`` is what the engine takes, NCHW."""
 
     name: str
@@ -146,7 +146,7 @@ class IOTensor(_Record):
     shape: tuple[int, ...]
 
 
-class EngineSpec(_Record):
+class EngineSpec(_Record, kw_only=True):
     """What one engine file is, for whom it was built, and its model; ``net.engine.json`` beside ``net.engine``."""
 
     schema: Literal[1] = 1
