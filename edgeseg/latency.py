@@ -108,6 +108,10 @@ class LatencyLog:
         yield
         self.add(stage, (time.perf_counter() - start) * 1e3)
 
+    def count(self, stage: str) -> int:
+        """How many samples a stage ever got; 0 for one that has none."""
+        return self._counts.get(stage, 0)
+
     def samples_ms(self, stage: str) -> NDArray[np.float64]:
         """A copy of the kept samples, oldest first, float64 (n,)."""
         count, ring = self._counts[stage], self._rings[stage]

@@ -7,8 +7,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from edgeseg.errors import ModelError, SpecError
-from edgeseg.files import read_file, sha256_of, write_atomically
+from edgeseg.errors import SpecError
+from edgeseg.files import atomic_path, read_file, sha256_of
 
 __all__ = [
     "BackendName",
@@ -23,9 +23,9 @@ __all__ = [
     "PrecisionSpec",
     "read_engine_spec",
     "read_labels",
-    "read_model",
+    "read_model_spec",
     "sidecar_path",
-    "write_spec",
+    "write_with_sidecar",
 ]
 
 BackendName = Literal["openvino", "tensorrt", "tensorrt-rtx"]
@@ -34,24 +34,24 @@ MAX_CLASSES = 255  # a mask is uint8 and 255 is the customary ignore label
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Frozen, and strict on reading; keyword-only has to be said again by each kind."""
+    """Strict on reading; frozen and keyword-only are said again by each kind, for type checkers and for msgspec."""
 
 
-class ClassSpec(_Record, kw_only=True):
+class ClassSpec(_Record, frozen=True, kw_only=True):
     """One class: its name and its RGB colour, each 0-255."""
 
     name: str
     colour: tuple[int, int, int]
 
 
-class LabelSpec(_Record, kw_only=True):
+class LabelSpec(_Record, frozen=True, kw_only=True):
     """The classes in the order of their ids, and the label that counts as no class."""
 
     classes: tuple[ClassSpec, ...]
     ignore: int | None = None
 
 
-class InputSpec(_Record, kw_only=True):
+class InputSpec(_Record, frozen=True, kw_only=True):
     """The image input of the net: a frame becomes ``(pixel / 255 - mean) / std`` at ``size_hw``.
 
     ``resize`` stretch with ``interpolation`` linear is cv2.INTER_LINEAR and torch's
@@ -87,7 +87,7 @@ class InputSpec(_Record, kw_only=True):
         return (1, self.channels, *self.size_hw)
 
 
-class HeadSpec(_Record, kw_only=True):
+class HeadSpec(_Record, frozen=True, kw_only=True):
     """The logits that leave the net, float32 NCHW, and what the runtime makes of them.
 
     They are upsampled bilinearly with half-pixel centres; then ``argmax`` takes the best class, lowest on a tie, and
@@ -112,7 +112,7 @@ class HeadSpec(_Record, kw_only=True):
         return (1, self.channels, *self.size_hw)
 
 
-class ModelSpec(_Record, kw_only=True):
+class ModelSpec(_Record, frozen=True, kw_only=True):
     """What one ONNX file expects and means; ``net.json`` beside ``net.onnx``."""
 
     schema: Literal[1] = 1
@@ -127,7 +127,7 @@ class ModelSpec(_Record, kw_only=True):
             raise ValueError(f"{len(self.labels.classes)} class names for a head of {expected} classes")
 
 
-class PrecisionSpec(_Record, kw_only=True):
+class PrecisionSpec(_Record, frozen=True, kw_only=True):
     """How the numbers of an engine are held, and on what INT8 was calibrated."""
 
     kind: PrecisionKind
@@ -137,7 +137,7 @@ class PrecisionSpec(_Record, kw_only=True):
     calibration_images: int = 0
 
 
-class IOTensor(_Record, kw_only=True):
+class IOTensor(_Record, frozen=True, kw_only=True):
     """One input or output of an engine; ``shape`` is what the engine takes, NCHW."""
 
     name: str
@@ -146,7 +146,7 @@ class IOTensor(_Record, kw_only=True):
     shape: tuple[int, ...]
 
 
-class EngineSpec(_Record, kw_only=True):
+class EngineSpec(_Record, frozen=True, kw_only=True):
     """What one engine file is, for whom it was built, and its model; ``net.engine.json`` beside ``net.engine``."""
 
     schema: Literal[1] = 1
@@ -170,26 +170,33 @@ def sidecar_path(path: Path) -> Path:
     return path.with_suffix(".json") if path.suffix == ".onnx" else path.with_name(path.name + ".json")
 
 
-def write_spec(path: Path, spec: ModelSpec | EngineSpec) -> None:
-    """Write a sidecar as indented JSON, atomically."""
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
+def write_with_sidecar(path: Path, data: bytes, spec: ModelSpec | EngineSpec) -> None:
+    """Write a file and its sidecar (indented JSON): both appear whole, or neither.
 
-
-def read_model(onnx_path: Path) -> tuple[ModelSpec, bytes]:
-    """Read an ONNX file and its sidecar, and check that they belong together.
-
-    Returns:
-        The sidecar and the ONNX file's bytes.
     Raises:
-        ModelError: the ONNX file is missing or empty.
+        OutputError: the folder cannot be written, or the device is full.
+    """
+    beside = sidecar_path(path)
+    with atomic_path(path) as file:
+        file.write_bytes(data)
+        with atomic_path(beside) as sidecar:
+            sidecar.write_bytes(msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
+
+
+def read_model_spec(onnx_path: Path, data: bytes) -> ModelSpec:
+    """Read the sidecar of an ONNX file and check that they belong together.
+
+    Args:
+        onnx_path: the ONNX file.
+        data: its bytes.
+    Raises:
         SpecError: the sidecar is missing, malformed, or describes another file.
     """
-    data = read_file(onnx_path, error=ModelError, make_it="export it with 'edgeseg export'")
     path = sidecar_path(onnx_path)
     make_it = "the sidecar is written by 'edgeseg export'; run it, or copy the sidecar along"
     spec = _decode(read_file(path, error=SpecError, make_it=make_it), ModelSpec, path)
     _check_hash(path, onnx_path, recorded=spec.onnx_sha256, data=data, redo="run 'edgeseg export' again")
-    return spec, data
+    return spec
 
 
 def read_engine_spec(engine_path: Path) -> tuple[EngineSpec, bytes]:
@@ -206,7 +213,8 @@ def read_engine_spec(engine_path: Path) -> tuple[EngineSpec, bytes]:
     spec = _decode(read_file(path, error=SpecError, make_it=redo), EngineSpec, path)
     if len(plan) != spec.plan_bytes:
         raise SpecError(
-            f"{engine_path} has {len(plan)} bytes where {path.name} says {spec.plan_bytes}: cut short or exchanged", redo
+            f"{engine_path} has {len(plan)} bytes where {path.name} says {spec.plan_bytes}: cut short or exchanged",
+            redo,
         )
     _check_hash(path, engine_path, recorded=spec.plan_sha256, data=plan, redo=redo)
     return spec, plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -90,3 +91,5 @@ def _internal_error(kind: type[BaseException], error: BaseException, _trace: obj
 def _quieten_libraries() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.ERROR)
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

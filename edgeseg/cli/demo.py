@@ -1,0 +1,96 @@
+"""Own `edgeseg demo`: the whole chain on the data that ships, through the commands that a user would type."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+NET = "edgeseg.export.nets.demo_unet:demo_unet"
+INPUT_SIZE = "256x512"
+
+
+@click.command()
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True)
+def demo(out: Path) -> None:
+    """Export, build, evaluate, run and benchmark the demo net; everything lands in one folder."""
+    from edgeseg.builder.backends import best_backend
+    from edgeseg.data import shipped_data
+    from edgeseg.files import output_errors
+
+    with output_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    data = shipped_data()
+    checkpoint = data.parent / "export" / "nets" / "demo_unet.safetensors"
+    onnx = out / "net.onnx"
+    _edgeseg(
+        "export",
+        NET,
+        "-o",
+        onnx,
+        "--input-size",
+        INPUT_SIZE,
+        "--checkpoint",
+        checkpoint,
+        "--labels",
+        data / "labels.json",
+    )
+    engines = _build(out, onnx, "openvino", data)
+    if best_backend() == "tensorrt":
+        engines += _build(out, onnx, "tensorrt", data)
+    _build_rtx(out, onnx, data)
+    _edgeseg("evaluate", *engines, "--data", data, "--json", out / "accuracy.json")
+    fastest = engines[-1]
+    _edgeseg("run", fastest, data / "clip.mp4", out / "overlay.mp4", out / "masks")
+    reports = [word for name in ("report.json", "report.html") for word in ("--report", out / name)]
+    _edgeseg("benchmark", *engines, *reports)
+    _summary(out)
+
+
+def _build(out: Path, onnx: Path, backend: str, data: Path) -> list[Path]:
+    """FP32 and INT8 engines of one back end."""
+    fp32, int8 = out / f"net.{backend}.fp32.engine", out / f"net.{backend}.int8.engine"
+    _edgeseg("build-engine", onnx, "-o", fp32, "--backend", backend, "--precision", "fp32")
+    _edgeseg("build-engine", onnx, "-o", int8, "--backend", backend, "--precision", "int8", "--calib-data", data)
+    return [fp32, int8]
+
+
+def _build_rtx(out: Path, onnx: Path, data: Path) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("tensorrt_rtx") is None:
+        click.echo("TensorRT-RTX is not installed (pip install 'edgeseg[rtx]'): no plan is built for RTX GPUs")
+        return
+    _build(out, onnx, "tensorrt-rtx", data)
+    click.echo("the TensorRT-RTX plans are real and were built without a GPU; running them needs an RTX GPU")
+
+
+def _edgeseg(*words: str | Path) -> None:
+    """Echo a command as a user would type it, and run it; its failure ends the demo with its exit code."""
+    texts = [str(word) for word in words]
+    click.secho(f"\n$ edgeseg {shlex.join(texts)}", bold=True)
+    done = subprocess.run([sys.executable, "-m", "edgeseg", *texts], check=False)
+    if done.returncode:
+        raise click.exceptions.Exit(done.returncode)
+
+
+def _summary(out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    accuracy = json.loads((out / "accuracy.json").read_text())
+    table = Table("engine", "precision", "back end", "mIoU %", "pixel acc. %", "MB", title="demo")
+    for one in accuracy:
+        engine = Path(one["engine"])
+        share = one["accuracy"]
+        size_mb = engine.stat().st_size / 1e6
+        figures = (f"{share['miou'] * 100:.2f}", f"{share['pixel_accuracy'] * 100:.2f}", f"{size_mb:.2f}")
+        table.add_row(engine.name, one["precision"], one["backend"], *figures)
+    click.echo()
+    Console().print(table)
+    for path in sorted(out.iterdir()):
+        click.echo(f"  {path}{'/' if path.is_dir() else ''}")

@@ -1,0 +1,172 @@
+"""Own what becomes of masks: overlay video, PNG files, nothing. Make no masks."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeseg.errors import OutputError, ShapeError
+from edgeseg.files import atomic_path, output_errors
+from edgeseg.imaging.images import write_png
+from edgeseg.imaging.overlay import Overlay
+from edgeseg.imaging.postprocess import Mask
+from edgeseg.imaging.preprocess import Frame as Pixels
+from edgeseg.packages import require
+from edgeseg.runtime.sources import Frame
+from edgeseg.spec import LabelSpec
+
+__all__ = ["MaskFolder", "MaskSink", "OverlayVideo", "open_sink"]
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
+
+
+class MaskSink(ABC):
+    """Takes frames with their masks, in order."""
+
+    name: str
+
+    @abstractmethod
+    def write(self, frame: Frame, mask: Mask) -> None:
+        """Take one frame and its uint8 (H, W) mask; keeps neither after it returns.
+
+        Raises:
+            OutputError: the place cannot be written.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish: what was written becomes a whole file. Safe to call twice."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Give up: a file that would be half written is removed. Safe to call twice, and after ``close``."""
+
+
+class MaskFolder(MaskSink):
+    """One 8-bit PNG of class ids a frame, named after the frame; each is written atomically."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = str(folder)
+        self._folder = folder
+        with output_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, frame: Frame, mask: Mask) -> None:
+        write_png(self._folder / f"{frame.name}.png", mask)
+
+    def close(self) -> None:
+        """Every file is whole already."""
+
+    def abandon(self) -> None:
+        """Every file is whole already."""
+
+
+class OverlayVideo(MaskSink):
+    """H.264 video of frames blended with their class colours; appears under its name when it is whole.
+
+    Args:
+        path: .mp4, .mkv or .mov.
+        labels: class colours.
+        fps: frames a second of the video.
+        alpha: weight of the colours, 0 to 1.
+    """
+
+    def __init__(self, path: Path, labels: LabelSpec, *, fps: float, alpha: float = 0.5) -> None:
+        self.name = str(path)
+        self._path, self._overlay = path, Overlay(labels, alpha=alpha)
+        self._rate = Fraction(fps).limit_denominator(1001)
+        self._size_hw: tuple[int, int] | None = None
+        self._av = require("av")
+        self._stack = contextlib.ExitStack()
+        temporary = self._stack.enter_context(atomic_path(path))
+        with output_errors(path):
+            self._container: Any = self._av.open(str(temporary), "w")
+        self._stream: Any = None
+
+    def write(self, frame: Frame, mask: Mask) -> None:
+        picture = _even(self._overlay.blend(frame.bgr, mask))
+        size_hw = (picture.shape[0], picture.shape[1])
+        if self._stream is None:
+            self._begin(size_hw)
+        if size_hw != self._size_hw:
+            raise ShapeError(
+                f"frame {frame.sequence} is {size_hw} where {self._path} holds {self._size_hw}",
+                "write masks to a folder",
+            )
+        self._mux(self._av.VideoFrame.from_ndarray(picture, format="bgr24"))
+
+    def close(self) -> None:
+        if self._container is None:
+            return
+        if self._stream is None:
+            self.abandon()
+            return
+        with self._removed_on_error():
+            self._mux(None)
+            self._close_container()
+        self._stack.close()
+
+    def abandon(self) -> None:
+        if self._container is not None:
+            with contextlib.suppress(OSError):  # the trailer may not fit on a full device; the file goes anyway
+                self._close_container()
+        self._unwind(OutputError(f"{self._path} was abandoned"))
+
+    def _begin(self, size_hw: tuple[int, int]) -> None:
+        self._size_hw = size_hw
+        self._stream = self._container.add_stream("libx264", rate=self._rate)
+        self._stream.height, self._stream.width = size_hw
+        self._stream.pix_fmt = "yuv420p"
+        self._stream.options = {"preset": "veryfast", "crf": "23"}
+
+    def _mux(self, picture: Any) -> None:
+        with output_errors(self._path):
+            for packet in self._stream.encode(picture):
+                self._container.mux(packet)
+
+    def _close_container(self) -> None:
+        container, self._container = self._container, None
+        with output_errors(self._path):
+            container.close()
+
+    @contextlib.contextmanager
+    def _removed_on_error(self) -> Any:
+        try:
+            yield
+        except BaseException as error:
+            self._unwind(error)
+            raise
+
+    def _unwind(self, error: BaseException) -> None:
+        with contextlib.suppress(type(error)):
+            self._stack.__exit__(type(error), error, None)
+
+
+def open_sink(name: str, labels: LabelSpec, *, fps: float, alpha: float = 0.5) -> MaskSink:
+    """Open what a user calls a sink: ``overlay.mp4`` is a video, a name without suffix a folder of masks.
+
+    Raises:
+        OutputError: it cannot be written, or the suffix means nothing.
+        MissingPackageError: a video without the ``video`` extra.
+    """
+    path = Path(name)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return OverlayVideo(path, labels, fps=fps, alpha=alpha)
+    if path.suffix and not path.is_dir():
+        raise OutputError(
+            f"{name} has the unknown ending {path.suffix}", f"end it with {' '.join(VIDEO_SUFFIXES)}, or name a folder"
+        )
+    return MaskFolder(path)
+
+
+def _even(picture_bgr: Pixels) -> Pixels:
+    """Repeat the last row or column where a side is odd, since 4:2:0 video has even sides."""
+    height, width = picture_bgr.shape[:2]
+    if height % 2 == 0 and width % 2 == 0:
+        return picture_bgr
+    return np.pad(picture_bgr, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

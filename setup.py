@@ -1,0 +1,76 @@
+"""Metadata, extras and the entry point of edgeseg. The build system and the tools' settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "edgeseg" / "__init__.py").read_text())
+assert VERSION is not None
+
+# Model Optimizer's own [onnx] extra pulls onnxruntime-gpu and cupy, which INT8 and FP16 do not need.
+EXPORT = ["torch>=2.8", "onnx>=1.18,<1.22", "onnxscript>=0.5", "onnxruntime>=1.20", "safetensors>=0.4"]
+QUANTIZE = [
+    "nvidia-modelopt>=0.40",
+    "torch>=2.8",
+    "onnx>=1.18,<1.22",
+    "onnxruntime>=1.20",
+    "onnx-graphsurgeon",
+    "onnxconverter-common",
+    "onnxslim",
+    "lief",
+    "polygraphy",
+]
+CPU = ["openvino>=2025.3"]
+RTX = ["tensorrt-rtx>=1.4; platform_machine == 'x86_64'"]
+REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
+VIDEO = ["av>=12"]
+DEMO = EXPORT + QUANTIZE + CPU + RTX + REPORT + VIDEO
+
+setup(
+    name="edgeseg",
+    version=VERSION.group(1),
+    description="PyTorch segmentation nets to calibrated TensorRT and OpenVINO engines, and camera frames to masks",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["edgeseg", "edgeseg.*"]),
+    package_data={
+        "edgeseg": ["py.typed"],
+        "edgeseg.calib_data": [
+            "README.md",
+            "*.json",
+            "*.mp4",
+            "calibration/*.jpg",
+            "validation/images/*.jpg",
+            "validation/labels/*.png",
+        ],
+        "edgeseg.export.nets": ["*.safetensors"],
+        "edgeseg.report": ["*.j2"],
+    },
+    install_requires=["numpy>=1.24", "opencv-python-headless>=4.8", "click>=8.1", "rich>=13", "msgspec>=0.19"],
+    extras_require={
+        "export": EXPORT,
+        "quantize": QUANTIZE,
+        "cpu": CPU,
+        "tensorrt": ["tensorrt>=10.3"],
+        "rtx": RTX,
+        "cuda": ["pycuda>=2024.1", "cuda-bindings>=12.6"],
+        "report": REPORT,
+        "video": VIDEO,
+        "demo": DEMO,
+        "dev": [*DEMO, "build", "hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "scikit-image"],
+    },
+    entry_points={"console_scripts": ["edgeseg = edgeseg.cli.main:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
