@@ -1,4 +1,4 @@
-"""Real-time semantic segmentation: PyTorch to ONNX to TensorRT or OpenVINO engines, and camera frames to class masks."""
+"""Real-time semantic segmentation: PyTorch nets to TensorRT or OpenVINO engines, and camera frames to class masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Own the question what this machine can do: which back ends build and run here, and what is missing. Install nothing."""
+"""Own the question what this machine can do: which back ends work here, and what is missing. Install nothing."""
 
 from __future__ import annotations
 

@@ -117,7 +117,8 @@ class LatencyLog:
         count, ring = self._counts[stage], self._rings[stage]
         if count <= self._capacity:
             return ring[:count].copy()
-        return np.roll(ring, -(count % self._capacity))
+        oldest = count % self._capacity
+        return np.concatenate((ring[oldest:], ring[:oldest]))
 
     def stats(self) -> dict[str, StageStats]:
         """Statistics of every stage, in the order the stages first appeared."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from edgeseg.errors import MissingPackageError
@@ -36,9 +39,28 @@ def require(name: str) -> ModuleType:
         MissingPackageError: the package is absent or fails to import.
     """
     try:
-        return importlib.import_module(name)
+        with _no_telemetry():
+            return importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: a shared library that the package loads is missing
         extra = EXTRA_OF[name]
         raise MissingPackageError(
             f"{name.split('.')[0]} cannot be imported ({error})", f"pip install 'edgeseg[{extra}]'"
         ) from error
+
+
+@contextmanager
+def _no_telemetry() -> Iterator[None]:
+    """Keep a package from calling home while it is imported.
+
+    ``import openvino`` starts a process that sends a usage event over the network (2026.4.1, openvino/tools/ovc); with
+    its telemetry package out of sight it takes its own stub instead. A device's loop must neither fork nor call home.
+    """
+    telemetry = "openvino_telemetry"
+    is_hidden = telemetry not in sys.modules
+    if is_hidden:
+        sys.modules[telemetry] = None  # type: ignore[assignment]  # how importlib is told that there is no such module
+    try:
+        yield
+    finally:
+        if is_hidden:
+            del sys.modules[telemetry]

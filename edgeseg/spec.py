@@ -221,7 +221,7 @@ def read_engine_spec(engine_path: Path) -> tuple[EngineSpec, bytes]:
 
 
 def read_labels(path: Path) -> LabelSpec:
-    """Read class names and colours: ``{"ignore": 255, "classes": [{"name": "road", "colour": [128, 64, 128]}, ...]}``."""
+    """Read classes: ``{"ignore": 255, "classes": [{"name": "road", "colour": [128, 64, 128]}, ...]}``."""
     return _decode(read_file(path, error=SpecError), LabelSpec, path)
 
 

@@ -1,4 +1,4 @@
-"""Own the precision of a graph: FP16 by casts, INT8 by calibrated Q/DQ, placed as TensorRT wants it. Build no engine."""
+"""Own the precision of a graph: FP16 by casts, INT8 by calibrated Q/DQ as TensorRT wants it. Build no engine."""
 
 from __future__ import annotations
 

@@ -61,10 +61,10 @@ def export(
     MODEL is package.module:factory or file.py:Class.
     """
     from edgeseg.data import shipped_data
-    from edgeseg.imaging.palettes import labels_for
     from edgeseg.export.loading import load_checkpoint, load_module
     from edgeseg.export.onnx_export import ExportOptions, export_model
     from edgeseg.imaging.images import read_image
+    from edgeseg.imaging.palettes import labels_for
 
     if out.suffix != ".onnx":
         raise click.UsageError(f"{out} must end in .onnx")
@@ -80,8 +80,9 @@ def export(
     result = export_model(
         module, out, options, labels=lambda count: labels_for(count, labels, expected=classes), sample_bgr=sample_bgr
     )
+    spec = result.spec
     click.echo(
-        f"{out}: {result.onnx_bytes / 1e6:.2f} MB, {result.spec.input.shape} -> {result.spec.head.shape}, opset {opset}\n"
+        f"{out}: {result.onnx_bytes / 1e6:.2f} MB, {spec.input.shape} -> {spec.head.shape}, opset {opset}\n"
         f"parity with PyTorch: largest logit error {result.parity.relative_error:.1e} of the largest logit, "
         f"{result.parity.mask_agreement:.3%} of the mask equal"
     )

@@ -77,9 +77,10 @@ def export_model(
     single = _single_output(module, options.output)
     logits = _run(single, tensor)
     head = _head_of(logits.shape)
+    named = labels(max(head.channels, 2))
     data = _to_onnx(single, tensor, opset=options.opset)
     parity = check_parity(data, tensor.numpy(), np.asarray(logits), head)
-    spec = ModelSpec(onnx_sha256=sha256_of(data), input=image, head=head, labels=labels(max(head.channels, 2)))
+    spec = ModelSpec(onnx_sha256=sha256_of(data), input=image, head=head, labels=named)
     write_with_sidecar(onnx_path, data, spec)
     return ExportResult(spec=spec, parity=parity, onnx_bytes=len(data))
 

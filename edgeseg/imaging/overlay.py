@@ -52,4 +52,4 @@ class Overlay:
                 f"mask is {mask.dtype} {mask.shape}", f"a uint8 {frame_bgr.shape[:2]} mask fits this frame"
             )
         colours = cv2.LUT(cv2.merge([mask, mask, mask]), self._table)
-        return cv2.addWeighted(frame_bgr, 1.0 - self._alpha, colours, self._alpha, 0.0).astype(np.uint8, copy=False)
+        return np.asarray(cv2.addWeighted(frame_bgr, 1.0 - self._alpha, colours, self._alpha, 0.0), np.uint8)

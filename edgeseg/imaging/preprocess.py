@@ -1,4 +1,4 @@
-"""Own the way from a BGR frame to the net's input tensor. The one definition for calibration, evaluation and runtime."""
+"""Own the way from a BGR frame to the input tensor. The one definition for calibration, evaluation and runtime."""
 
 from __future__ import annotations
 

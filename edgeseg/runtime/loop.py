@@ -97,11 +97,19 @@ def run_loop(
 
 
 def _segment_all(run: _Run) -> None:
-    for frame in run.incoming:
-        run.session.submit(frame.bgr)
-        run.flight.append(frame)
-        if len(run.flight) == run.session.depth and not _deliver(run):
-            return
+    try:
+        for frame in run.incoming:
+            run.session.submit(frame.bgr)
+            run.flight.append(frame)
+            if len(run.flight) == run.session.depth and not _deliver(run):
+                return
+    except SourceError:  # it comes behind the frames that the source did give
+        _deliver_rest(run)
+        raise
+    _deliver_rest(run)
+
+
+def _deliver_rest(run: _Run) -> None:
     while run.flight and _deliver(run):
         pass
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from edgeseg.spec import BackendName, PrecisionKind
 
-__all__ = ["Built", "BuilderBackend", "Progress"]
+__all__ = ["BuilderBackend", "Built", "Progress"]
 
 #: called with the fraction done (0 to 1) and the name of the step
 Progress = Callable[[float, str], None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgeseg.errors import EngineError
 from edgeseg.runtime.engines.base import Engine
 from edgeseg.spec import read_engine_spec
 
@@ -21,7 +22,7 @@ def load_engine(engine_path: Path, *, slots: int = 1, threads: int | None = None
         The engine; the caller closes it.
     Raises:
         SpecError: the file or its sidecar is damaged or exchanged.
-        EngineError: it was built for another version or device.
+        EngineError: it was built for another version or device, or ``threads`` are asked of a GPU.
         MissingPackageError: the back end is not installed.
     """
     spec, plan = read_engine_spec(engine_path)
@@ -29,6 +30,8 @@ def load_engine(engine_path: Path, *, slots: int = 1, threads: int | None = None
         from edgeseg.runtime.engines.openvino import OpenVINOEngine
 
         return OpenVINOEngine(spec, plan, slots=slots, threads=threads)
+    if threads is not None:
+        raise EngineError(f"{engine_path} runs on a GPU, where CPU threads mean nothing", "leave --threads out")
     from edgeseg.runtime.engines.tensorrt import TensorRTEngine
 
     return TensorRTEngine(spec, plan, slots=slots)

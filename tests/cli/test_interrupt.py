@@ -1,0 +1,126 @@
+"""Ctrl-C in every command: one line, exit code 1, no unfinished file. Interrupted where the test knows the command waits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
+    """A command in a process group of its own, as a terminal gives it."""
+    command = [sys.executable, "-m", "edgeseg", *map(str, words)]
+    return subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def interrupt(process: subprocess.Popen[str]) -> str:
+    """Send what a terminal sends on Ctrl-C, to the whole group; return the standard error."""
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, errors
+    assert "Traceback" not in errors
+    return errors
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """What an interrupted command must not leave."""
+    return [path for path in folder.rglob("*") if ".part" in path.name or path.suffix in {".engine", ".onnx"}]
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[Path]:
+    """A file that keeps its reader waiting; opening it for writing tells that the reader has come."""
+    path = tmp_path / "waits"
+    os.mkfifo(path)
+    yield path
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "{net}:SmallNet", "-o", "out.onnx", "--input-size", "32x64", "--checkpoint", "{fifo}"),
+        ("build-engine", "{fifo}", "-o", "out.engine", "--backend", "openvino"),
+        ("build-engine", "{fifo}", "-o", "out.engine", "--backend", "tensorrt-rtx"),
+        ("run", "{fifo}", "{clip}", "overlay.mp4", "masks"),
+        ("run", "{engine}", "{fifo}", "overlay.mp4", "masks"),
+        ("evaluate", "{fifo}", "--data", "."),
+        ("benchmark", "{fifo}", "--report", "r.json"),
+        ("inspect", "{fifo}"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_ctrl_c_while_a_file_is_read_ends_in_one_line(
+    chain: Any, clip: Path, fifo: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "000.png").write_bytes((chain.images / "000.png").read_bytes())
+    filled = [word.format(net=chain.net_file, fifo=fifo, clip=clip, engine=chain.fp32) for word in words]
+    process = start(*filled, cwd=tmp_path)
+    with fifo.open("wb"):
+        errors = interrupt(process)
+    said = [line for line in errors.splitlines() if line.startswith("edgeseg") and "warning" not in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"edgeseg {words[0]}: interrupted")
+    assert unfinished(tmp_path) == []
+
+
+def test_ctrl_c_during_calibration_leaves_no_engine(chain: Any, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "000.png").write_bytes((chain.images / "000.png").read_bytes())
+    os.mkfifo(images / "001.png")
+    words = ("build-engine", chain.onnx, "-o", "out.engine", "--precision", "int8", "--calib-data", images)
+    process = start(*words, "--backend", "openvino", cwd=tmp_path)
+    with (images / "001.png").open("wb"):
+        errors = interrupt(process)
+    assert "edgeseg build-engine: interrupted" in errors
+    assert unfinished(tmp_path) == []
+
+
+def test_ctrl_c_in_a_run_leaves_whole_files(chain: Any, tmp_path: Path) -> None:
+    """The source is a folder whose sixth image keeps the loop waiting, so five masks are under way."""
+    import cv2
+
+    images = tmp_path / "images"
+    images.mkdir()
+    for index in range(5):
+        (images / f"{index}.png").write_bytes((chain.images / "000.png").read_bytes())
+    os.mkfifo(images / "5.png")
+    process = start("run", chain.fp32, images, "overlay.mp4", "masks", cwd=tmp_path)
+    with (images / "5.png").open("wb"):
+        errors = interrupt(process)
+    assert "edgeseg run: interrupted after" in errors
+    assert unfinished(tmp_path) == []
+    masks = sorted((tmp_path / "masks").iterdir())
+    assert all(cv2.imread(str(path), cv2.IMREAD_UNCHANGED) is not None for path in masks)
+    if masks:  # an interrupt before the first mask leaves no video, a later one a playable video
+        assert cv2.VideoCapture(str(tmp_path / "overlay.mp4")).read()[0]
+
+
+def test_ctrl_c_in_doctor_ends_in_one_line(tmp_path: Path) -> None:
+    """Interrupted when the first library that it asks has been loaded and the slower ones have not."""
+    process = start("doctor", cwd=tmp_path)
+    maps = Path(f"/proc/{process.pid}/maps")
+    while "libopenvino" not in maps.read_text():
+        assert process.poll() is None
+    assert "edgeseg doctor: interrupted" in interrupt(process)
+
+
+def test_ctrl_c_in_the_demo_ends_the_command_under_way_too(tmp_path: Path) -> None:
+    process = start("demo", "--out", "demo", cwd=tmp_path)
+    assert process.stdout is not None
+    while "$ edgeseg export" not in process.stdout.readline():
+        assert process.poll() is None
+    errors = interrupt(process)
+    assert "edgeseg demo: interrupted" in errors
+    assert unfinished(tmp_path) == []

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edgeseg.errors import MissingPackageError
+from edgeseg.packages import EXTRA_OF, require
+
+
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'edgeseg\[tensorrt\]'"):
+        require("tensorrt")
+
+
+def test_every_optional_package_has_an_extra_that_setup_offers() -> None:
+    from pathlib import Path
+
+    setup = (Path(__file__).parent.parent / "setup.py").read_text()
+    for extra in set(EXTRA_OF.values()):
+        assert f'"{extra}": ' in setup
+
+
+def test_importing_openvino_starts_no_process_and_loads_no_telemetry() -> None:
+    program = """
+import multiprocessing, sys
+from edgeseg.packages import require
+started = []
+multiprocessing.Process.start = lambda self: started.append(self)
+openvino = require("openvino")
+assert openvino.Core().available_devices
+assert not started, started
+assert not [name for name in sys.modules if name.startswith("openvino_telemetry")]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
