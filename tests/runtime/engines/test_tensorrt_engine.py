@@ -1,0 +1,180 @@
+"""What the TensorRT engine refuses before and while it loads a plan; on a GPU, that it computes the net."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from edgeseg.builder.backends.base import Built
+from edgeseg.builder.backends.tensorrt import TensorRTBackend
+from edgeseg.errors import EngineError, MissingPackageError
+from edgeseg.files import sha256_of
+from edgeseg.runtime.engines.tensorrt import TensorRTEngine, check_fits, deserialise, make_runtime
+from edgeseg.spec import ClassSpec, EngineSpec, HeadSpec, InputSpec, IOTensor, LabelSpec, ModelSpec, PrecisionSpec
+from edgeseg.trt_api import DriverState, driver_state, load_api
+
+pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
+
+DRIVER = driver_state()
+HAS_PYCUDA = importlib.util.find_spec("pycuda") is not None
+TF32_TOLERANCE = 2e-2  # TF32 keeps 10 bits of the fraction: 27 products of values near 1 are good to about 1e-2
+CLASSES, SIZE_HW = 4, (32, 64)
+WORKING = DriverState(is_working=True, device_name="RTX 4090", compute_capability="8.9", driver_version="13.0")
+
+without_driver = pytest.mark.skipif(DRIVER.is_working, reason="is about machines without a CUDA driver")
+needs_gpu = pytest.mark.skipif(
+    not (DRIVER.is_working and HAS_PYCUDA), reason=f"no GPU ({DRIVER.reason})" if DRIVER.reason else "no PyCUDA"
+)
+
+
+@pytest.fixture(scope="module")
+def net() -> bytes:
+    """One 3x3 convolution from the image to the logits, float32."""
+    kernel = np.random.default_rng(0).normal(size=(CLASSES, 3, 3, 3)).astype(np.float32)
+    node = helper.make_node("Conv", ["image", "kernel"], ["logits"], pads=[1, 1, 1, 1])
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, *SIZE_HW))
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, (1, CLASSES, *SIZE_HW))
+    graph = helper.make_graph([node], "net", [image], [logits], [numpy_helper.from_array(kernel, "kernel")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
+    return bytes(model.SerializeToString())
+
+
+@pytest.fixture(scope="module")
+def built(net: bytes) -> Built:
+    return TensorRTBackend("tensorrt-rtx").build(net, progress=lambda fraction, step: None)
+
+
+@pytest.fixture(scope="module")
+def spec(net: bytes, built: Built) -> EngineSpec:
+    model = ModelSpec(
+        onnx_sha256=sha256_of(net),
+        input=InputSpec(name="image", size_hw=SIZE_HW, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+        head=HeadSpec(output="logits", channels=CLASSES, size_hw=SIZE_HW, decision="argmax"),
+        labels=LabelSpec(classes=tuple(ClassSpec(name=str(index), colour=(index, 0, 0)) for index in range(CLASSES))),
+    )
+    return EngineSpec(
+        model=model,
+        backend="tensorrt-rtx",
+        backend_version=load_api("tensorrt-rtx").version,
+        device=built.device,
+        compute_capability=built.compute_capability,
+        precision=PrecisionSpec(kind="fp32", high_precision="fp32"),
+        options=built.options,
+        io=(
+            IOTensor(name="image", mode="input", shape=model.input.shape),
+            IOTensor(name="logits", mode="output", shape=model.head.shape),
+        ),
+        plan_sha256=sha256_of(built.plan),
+        plan_bytes=len(built.plan),
+    )
+
+
+def changed(spec: EngineSpec, **fields: Any) -> EngineSpec:
+    return msgspec.structs.replace(spec, **fields)
+
+
+def test_an_engine_of_another_version_is_refused_with_both_versions(spec: EngineSpec, built: Built) -> None:
+    message = r"built by tensorrt-rtx 1\.4\.0, installed is .*edgeseg build-engine NET.onnx --backend tensorrt-rtx"
+    with pytest.raises(EngineError, match=message):
+        TensorRTEngine(changed(spec, backend_version="1.4.0"), built.plan)
+
+
+@without_driver
+def test_without_a_driver_the_engine_is_refused_before_tensorrt_sees_it(spec: EngineSpec, built: Built) -> None:
+    with pytest.raises(EngineError, match=r"needs an NVIDIA GPU, and the CUDA driver cannot be loaded .*openvino"):
+        TensorRTEngine(spec, built.plan)
+
+
+def test_an_engine_for_other_devices_is_refused_with_both_devices(spec: EngineSpec) -> None:
+    other = changed(spec, device="Orin", compute_capability="8.7")
+    with pytest.raises(EngineError, match=r"built for Orin \(compute capability 8.7\), here is RTX 4090 \(8.9\)"):
+        check_fits(other, version=spec.backend_version, driver=WORKING)
+
+
+def test_an_engine_for_several_generations_fits_each_of_them(spec: EngineSpec) -> None:
+    check_fits(changed(spec, compute_capability="8.6, 8.9, 12.0"), version=spec.backend_version, driver=WORKING)
+
+
+def test_a_post_release_of_the_same_version_fits(spec: EngineSpec) -> None:
+    fitting = changed(spec, compute_capability="8.9", backend_version="10.13.3.9")
+    check_fits(fitting, version="10.13.3.9.post1", driver=WORKING)
+
+
+def test_an_engine_that_names_no_compute_capability_is_refused(spec: EngineSpec) -> None:
+    with pytest.raises(EngineError, match="compute capability None"):
+        check_fits(changed(spec, compute_capability=None), version=spec.backend_version, driver=WORKING)
+
+
+def test_an_engine_of_another_back_end_is_refused(spec: EngineSpec, built: Built) -> None:
+    with pytest.raises(EngineError, match="openvino engine was given to TensorRT"):
+        TensorRTEngine(changed(spec, backend="openvino"), built.plan)
+
+
+def test_an_engine_without_slots_is_refused(spec: EngineSpec, built: Built) -> None:
+    with pytest.raises(EngineError, match="0 slots: give at least 1"):
+        TensorRTEngine(spec, built.plan, slots=0)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="TensorRT is installed here")
+def test_a_missing_tensorrt_names_the_extra_that_brings_it(spec: EngineSpec, built: Built) -> None:
+    with pytest.raises(MissingPackageError, match=r"pip install 'edgeseg\[tensorrt\]'"):
+        TensorRTEngine(changed(spec, backend="tensorrt"), built.plan)
+
+
+def test_bytes_that_are_no_plan_are_refused_by_what_rtx_says_of_them(spec: EngineSpec) -> None:
+    api = load_api("tensorrt-rtx")
+    with pytest.raises(EngineError, match=r"calls the engine invalid here .*MALFORMED_ENGINE"):
+        deserialise(api, make_runtime(api), b"0" * 1000, spec)
+
+
+@without_driver
+def test_what_tensorrt_cannot_load_is_refused_with_its_last_words(spec: EngineSpec, built: Built) -> None:
+    api = load_api("tensorrt-rtx")
+    api.log.clear()
+    with pytest.raises(EngineError, match="CUDA driver version is insufficient"):
+        deserialise(api, make_runtime(api), built.plan, spec)
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_two_slots_in_flight_each_compute_their_own_input(net: bytes, spec: EngineSpec, built: Built) -> None:
+    frames = np.random.default_rng(1).normal(size=(2, *spec.model.input.shape)).astype(np.float32)
+    reference = ReferenceEvaluator(onnx.load_from_string(net))
+    with TensorRTEngine(spec, built.plan, slots=2) as engine:
+        for slot, frame in enumerate(frames):
+            engine.host_input(slot)[:] = frame
+            engine.start(slot)
+        for slot, frame in enumerate(frames):
+            assert engine.wait(slot) > 0
+            expected = np.asarray(reference.run(None, {"image": frame})[0])
+            np.testing.assert_allclose(engine.host_logits(slot), expected, atol=TF32_TOLERANCE)
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_slot_is_started_once_and_a_closed_engine_stays_closed(spec: EngineSpec, built: Built) -> None:
+    engine = TensorRTEngine(spec, built.plan, slots=1)
+    with pytest.raises(EngineError, match="not started"):
+        engine.wait(0)
+    engine.start(0)
+    with pytest.raises(EngineError, match="started already"):
+        engine.start(0)
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.start(0)
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_sidecar_that_names_other_tensors_is_refused(spec: EngineSpec, built: Built) -> None:
+    other = IOTensor(name="scores", mode="output", shape=spec.model.head.shape)
+    with pytest.raises(EngineError, match=r"engine has .* where its sidecar says .*'scores'"):
+        TensorRTEngine(changed(spec, io=(*spec.io, other)), built.plan)
