@@ -1,7 +1,8 @@
-"""Own the lots along the street: houses and gardens, with their shadows. Draw nothing that stands on the pavement."""
+"""Own the lots along the street: houses and gardens, with their shadows. Draw nothing on the pavement."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,11 +24,13 @@ ROOFS_BGR: tuple[Bgr, ...] = (
 )
 # Walls nearer than this lie beside the picture for every rig of scene.py.
 CUT_M = 3.4
+# Beyond this a window is about a pixel wide: walls are drawn plain.
+PLAIN_M = 120.0
 
 
 @dataclass(kw_only=True)
 class House:
-    """A building: `sign` -1 left or 1 right, its front at x = sign * `front_m`, from z `start_m` to `end_m`; metres."""
+    """A building, in metres: `sign` -1 left or 1 right, front at x = sign * `front_m`, start to end along z."""
 
     sign: float
     front_m: float
@@ -50,9 +53,7 @@ class House:
         """The street front, painted on first use."""
         if self._front is None:
             rng = np.random.default_rng(self.paint_seed)
-            self._front = facade(
-                rng, self.style, (self.end_m - self.start_m, self.height_m)
-            )
+            self._front = facade(rng, self.style, (self.end_m - self.start_m, self.height_m))
         return self._front
 
     def end(self) -> Image:
@@ -88,41 +89,47 @@ def draw_lots(canvas: Canvas, lots: list[Lot]) -> None:
 
 def _draw_house(canvas: Canvas, house: House) -> None:
     camera_z = canvas.camera.position_m[2]
-    x_front, x_back = (
-        house.sign * house.front_m,
-        house.sign * (house.front_m + house.depth_m),
-    )
     start = max(house.start_m, camera_z + CUT_M)
     if house.roof_m > 0:
         _roof(canvas, house, start)
     if house.start_m > camera_z + CUT_M:
-        _end_wall(canvas, house, (x_front, x_back))
-    image = house.front()
-    # A wall that passes the camera is cut; its texture is cut in proportion.
+        x_front = house.sign * house.front_m
+        x_back = x_front + house.sign * house.depth_m
+        z, top = house.start_m, house.height_m
+        end_wall = [(x_front, top, z), (x_back, top, z), (x_back, 0.0, z), (x_front, 0.0, z)]
+        _wall(canvas, house, end_wall, house.end, (0.0, 0.0, -1.0))
+    _front_wall(canvas, house, start)
+
+
+def _front_wall(canvas: Canvas, house: House, start: float) -> None:
+    """The wall along the street; one that passes the camera is cut, its texture in proportion."""
     hidden = (start - house.start_m) / (house.end_m - house.start_m)
-    image = image[:, int(hidden * image.shape[1]) :]
-    shade = canvas.light.shade((-house.sign, 0.0, 0.0))
-    tone = _tone(canvas, shade, (start + house.end_m) / 2 - camera_z)
-    top, foot = house.height_m, 0.0
-    corners = [
-        (x_front, top, start),
-        (x_front, top, house.end_m),
-        (x_front, foot, house.end_m),
-        (x_front, foot, start),
-    ]
-    if image.shape[1] >= 2:
-        canvas.image_quad(np.array(corners), image, tone, ClassId.BUILDING)
+
+    def rest() -> Image:
+        image = house.front()
+        return image[:, min(int(hidden * image.shape[1]), image.shape[1] - 2) :]
+
+    x, top = house.sign * house.front_m, house.height_m
+    corners = [(x, top, start), (x, top, house.end_m), (x, 0.0, house.end_m), (x, 0.0, start)]
+    _wall(canvas, house, corners, rest, (-house.sign, 0.0, 0.0))
 
 
-def _end_wall(canvas: Canvas, house: House, x_span: tuple[float, float]) -> None:
-    z, top = house.start_m, house.height_m
-    shade = canvas.light.shade((0.0, 0.0, -1.0)) * 0.94
-    tone = _tone(canvas, shade, z - canvas.camera.position_m[2])
-    front, back = x_span
-    corners = np.array(
-        [(front, top, z), (back, top, z), (back, 0.0, z), (front, 0.0, z)]
-    )
-    canvas.image_quad(corners, house.end(), tone, ClassId.BUILDING)
+def _wall(
+    canvas: Canvas,
+    house: House,
+    corners_m: list[tuple[float, float, float]],
+    paint: Callable[[], Image],
+    normal: tuple[float, float, float],
+) -> None:
+    """One wall; `paint` is called for its texture only where windows can be made out."""
+    corners = np.array(corners_m)
+    distance = float(corners[:, 2].mean()) - canvas.camera.position_m[2]
+    shade = canvas.light.shade(normal) * 0.97
+    if distance > PLAIN_M:
+        b, g, r = (0.86 * shade * c for c in house.style.wall_bgr)
+        canvas.polygon(corners, canvas.light.through_air((b, g, r), distance), ClassId.BUILDING)
+    else:
+        canvas.image_quad(corners, paint, _tone(canvas, shade, distance), ClassId.BUILDING)
 
 
 def _roof(canvas: Canvas, house: House, start: float) -> None:
@@ -161,9 +168,7 @@ def _tone(canvas: Canvas, shade: float, distance_m: float) -> Image:
     """Lookup table uint8 (1, 256, 3): a wall as it is lit and seen through the air."""
     kept = float(np.exp(-max(0.0, distance_m) / canvas.light.haze_length_m))
     levels = np.arange(256)[:, None] * (shade * kept)
-    table = np.clip(
-        levels + np.asarray(canvas.light.sky_low_bgr)[None, :] * (1 - kept), 0, 255
-    )
+    table = np.clip(levels + np.asarray(canvas.light.sky_low_bgr)[None, :] * (1 - kept), 0, 255)
     return table.astype(np.uint8).reshape(1, 256, 3)
 
 
@@ -188,8 +193,5 @@ def _wall_shadows(canvas: Canvas, house: House) -> list[Points]:
     ]
     tops = fall(canvas, np.array([(x, house.height_m, z) for x, z in corners]))
     feet = np.array([(x, 0.0, z) for x, z in corners])
-    shadows = [
-        np.stack([feet[i], feet[(i + 1) % 4], tops[(i + 1) % 4], tops[i]])
-        for i in range(4)
-    ]
+    shadows = [np.stack([feet[i], feet[(i + 1) % 4], tops[(i + 1) % 4], tops[i]]) for i in range(4)]
     return [*shadows, tops]

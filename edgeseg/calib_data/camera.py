@@ -1,7 +1,7 @@
 """Own the pinhole camera: world metres to pixels and back to the ground. Draw nothing.
 
-World axes: x to the right, y up, z along the street; metres. The camera looks along +z, turned by yaw and tilted down
-by pitch. Pixels: u to the right, v down, the first pixel's centre at (0, 0).
+World axes: x to the right, y up, z along the street; metres. The camera looks along +z, turned by yaw and
+tilted down by pitch. Pixels: u to the right, v down, the first pixel's centre at (0, 0).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Camera:
         right = (cos_y, 0.0, -sin_y)
         up = (sin_y * sin_p, cos_p, cos_y * sin_p)
         ahead = (sin_y * cos_p, -sin_p, cos_y * cos_p)
-        return np.array([right, up, ahead]).T
+        return np.column_stack([right, up, ahead])
 
     @cached_property
     def _origin(self) -> Points:
@@ -75,19 +75,14 @@ class Camera:
     def sees(self, place_m: tuple[float, float, float], radius_m: float) -> bool:
         """Whether a ball of this radius may show between the picture's left and right edge."""
         right, _, depth = self.to_view(np.array([place_m]))[0]
-        return bool(
-            depth > -radius_m
-            and abs(right) < 0.5 / self.focal_ratio * max(depth, 0) + 1.3 * radius_m
-        )
+        return bool(depth > -radius_m and abs(right) < 0.5 / self.focal_ratio * max(depth, 0) + 1.3 * radius_m)
 
     def project(self, points_m: Points) -> Points:
-        """Project a world polygon (N, 3), cut at the near plane, to pixels (M, 2); M is 0 when all of it is behind."""
+        """Project a world polygon (N, 3), cut at the near plane, to pixels (M, 2); M is 0 if it is behind."""
         view = clip_near(self.to_view(points_m))
         return self.to_pixels(view) if len(view) else np.zeros((0, 2))
 
-    def ground_grid(
-        self, first_row: int, *, limit_m: float
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def ground_grid(self, first_row: int, *, limit_m: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """World x and z of the ground seen by every pixel from `first_row` down.
 
         Args:
@@ -99,14 +94,10 @@ class Camera:
         """
         width, height = self.size_wh
         centre_u, centre_v = self.centre_uv
-        across = (
-            np.arange(width, dtype=np.float32) - np.float32(centre_u)
-        ) / np.float32(self.focal_px)
+        across = (np.arange(width, dtype=np.float32) - np.float32(centre_u)) / np.float32(self.focal_px)
         up = (centre_v - np.arange(first_row, height)) / self.focal_px
         sin_p, cos_p = math.sin(self.pitch_rad), math.cos(self.pitch_rad)
-        stretch = self.position_m[1] / np.maximum(
-            sin_p - up * cos_p, self.position_m[1] / limit_m
-        )
+        stretch = self.position_m[1] / np.maximum(sin_p - up * cos_p, self.position_m[1] / limit_m)
         ahead = (stretch * (up * sin_p + cos_p)).astype(np.float32)[:, None]
         right = stretch.astype(np.float32)[:, None] * across[None, :]
         sin_y, cos_y = (
@@ -127,9 +118,7 @@ def clip_near(view_m: Points) -> Points:
     for index in range(len(view_m)):
         here, after = view_m[index - 1], view_m[index]
         if inside[index - 1] != inside[index]:
-            kept.append(
-                here + (after - here) * ((NEAR_M - here[2]) / (after[2] - here[2]))
-            )
+            kept.append(here + (after - here) * ((NEAR_M - here[2]) / (after[2] - here[2])))
         if inside[index]:
             kept.append(after)
     return np.array(kept).reshape(-1, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -33,15 +33,11 @@ class Canvas:
         self.labels: Image = np.full((height, width), int(ClassId.SKY), np.uint8)
         self.shadow: Image = np.full((height // 2, width // 2), 255, np.uint8)
 
-    def polygon(
-        self, points_m: Points, colour_bgr: Bgr, class_id: ClassId | None
-    ) -> None:
+    def polygon(self, points_m: Points, colour_bgr: Bgr, class_id: ClassId | None) -> None:
         """Fill a world polygon (N, 3); `class_id` None leaves the labels, for details upon a drawn object."""
         self.pixels(self.camera.project(points_m), colour_bgr, class_id)
 
-    def pixels(
-        self, points_uv: Points, colour_bgr: Bgr, class_id: ClassId | None
-    ) -> None:
+    def pixels(self, points_uv: Points, colour_bgr: Bgr, class_id: ClassId | None) -> None:
         """Fill a polygon (N, 2) given in pixels."""
         if len(points_uv) < 3:
             return
@@ -59,19 +55,11 @@ class Canvas:
         class_id: ClassId | None,
     ) -> None:
         """Draw a limb with round ends between two pixels, at least one pixel thick."""
-        ends = (
-            np.round(np.stack([start_uv, end_uv]) * (1 << SHIFT))
-            .astype(np.int32)
-            .tolist()
-        )
+        ends = np.round(np.stack([start_uv, end_uv]) * (1 << SHIFT)).astype(np.int32).tolist()
         thick = max(1, round(width_px))
-        cv2.line(
-            self.frame_bgr, ends[0], ends[1], colour_bgr, thick, cv2.LINE_AA, SHIFT
-        )
+        cv2.line(self.frame_bgr, ends[0], ends[1], colour_bgr, thick, cv2.LINE_AA, SHIFT)
         if class_id is not None:
-            cv2.line(
-                self.labels, ends[0], ends[1], int(class_id), thick, cv2.LINE_8, SHIFT
-            )
+            cv2.line(self.labels, ends[0], ends[1], int(class_id), thick, cv2.LINE_8, SHIFT)
 
     def disc(
         self,
@@ -87,18 +75,14 @@ class Canvas:
         radius = max(1, round(radius_px * (1 << SHIFT)))
         cv2.circle(self.frame_bgr, centre, radius, colour_bgr, -1, cv2.LINE_AA, SHIFT)
         if class_id is not None:
-            cv2.circle(
-                self.labels, centre, radius, int(class_id), -1, cv2.LINE_8, SHIFT
-            )
+            cv2.circle(self.labels, centre, radius, int(class_id), -1, cv2.LINE_8, SHIFT)
 
-    def image_quad(
-        self, corners_m: Points, image_bgr: Image, table: Image, class_id: ClassId
-    ) -> None:
+    def image_quad(self, corners_m: Points, paint: Callable[[], Image], table: Image, class_id: ClassId) -> None:
         """Lay a picture, toned by a table uint8 (1, 256, 3), onto a world quad.
 
-        The corners (4, 3) are top left, top right, bottom right, bottom left.
-
-        A quad that reaches the lens is left out: walls are cut before that, where they lie outside the picture.
+        The corners (4, 3) are top left, top right, bottom right, bottom left. `paint` gives the picture and is called
+        only when the quad shows. A quad that reaches the lens is left out: walls are cut before that, where they lie
+        outside the frame.
         """
         view = self.camera.to_view(corners_m)
         if view[:, 2].min() < NEAR_M:
@@ -108,11 +92,9 @@ class Canvas:
         if box is None:
             return
         left, top, right, bottom = box
-        source = cv2.LUT(_shrunk(image_bgr, corners), table)
+        source = cv2.LUT(_shrunk(paint(), corners), table)
         rows, columns = source.shape[:2]
-        here = np.array(
-            [[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float32
-        ) - np.float32(0.5)
+        here = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]], np.float32) - np.float32(0.5)
         there = (corners - (left, top)).astype(np.float32)
         matrix = cv2.getPerspectiveTransform(here, there)
         size = (right - left, bottom - top)
@@ -154,11 +136,7 @@ class Canvas:
         if box is None or side_px < 2:
             return
         left, top, right, bottom = box
-        step = int(
-            np.clip(
-                np.floor(np.log2(levels[0][0].shape[0] / side_px)), 0, len(levels) - 1
-            )
-        )
+        step = int(np.clip(np.floor(np.log2(levels[0][0].shape[0] / side_px)), 0, len(levels) - 1))
         grey, alpha = levels[step]
         scale = side_px / grey.shape[0]
         matrix = np.array(
@@ -166,12 +144,8 @@ class Canvas:
             np.float32,
         )
         size = (right - left, bottom - top)
-        shown = cv2.warpAffine(
-            grey, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        mask = cv2.compare(
-            cv2.warpAffine(alpha, matrix, size, flags=cv2.INTER_LINEAR), 127, cv2.CMP_GT
-        )
+        shown = cv2.warpAffine(grey, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        mask = cv2.compare(cv2.warpAffine(alpha, matrix, size, flags=cv2.INTER_LINEAR), 127, cv2.CMP_GT)
         self._stamp(
             cv2.LUT(cv2.cvtColor(shown, cv2.COLOR_GRAY2BGR), table),
             mask,
@@ -180,14 +154,12 @@ class Canvas:
         )
 
     def cast(self, points_m: Iterable[Points], darkness: float) -> None:
-        """Add shadows to the ground; `points_m` are polygons (N, 3) at y = 0, `darkness` 0-1 is kept light."""
+        """Shade the ground under polygons (N, 3) at y = 0; `darkness` 0-1 is the share of light taken."""
         for points in points_m:
             flat = self.camera.project(points)
             if len(flat) >= 3:
                 fixed = np.round((flat * 0.5 - 0.25) * (1 << SHIFT)).astype(np.int32)
-                cv2.fillPoly(
-                    self.shadow, [fixed], round(255 * (1 - darkness)), cv2.LINE_8, SHIFT
-                )
+                cv2.fillPoly(self.shadow, [fixed], round(255 * (1 - darkness)), cv2.LINE_8, SHIFT)
 
     def _box(self, points_uv: Points) -> tuple[int, int, int, int] | None:
         width, height = self.camera.size_wh
@@ -224,6 +196,4 @@ def _shrunk(image_bgr: Image, corners_uv: NDArray[np.float64]) -> Image:
     )
     if (width, height) == (columns, rows):
         return image_bgr
-    return np.asarray(
-        cv2.resize(image_bgr, (width, height), interpolation=cv2.INTER_AREA), np.uint8
-    )
+    return np.asarray(cv2.resize(image_bgr, (width, height), interpolation=cv2.INTER_AREA), np.uint8)

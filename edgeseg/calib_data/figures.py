@@ -27,8 +27,8 @@ HAIRS_BGR: tuple[Bgr, ...] = (
     (150, 150, 150),
 )
 CLOTHES_BGR: tuple[Bgr, ...] = (
-    (46, 46, 190), (170, 96, 40), (60, 60, 60), (210, 208, 204), (40, 160, 214), (90, 130, 50), (140, 60, 110),
-    (110, 80, 60), (60, 110, 220), (180, 170, 90),
+    (46, 46, 190), (170, 96, 40), (60, 60, 60), (210, 208, 204), (40, 160, 214), (90, 130, 50),
+    (140, 60, 110),    (110, 80, 60), (60, 110, 220), (180, 170, 90),
 )  # fmt: skip
 LEGS_BGR: tuple[Bgr, ...] = (
     (92, 66, 48),
@@ -73,9 +73,7 @@ def random_person(
     return Person(
         start_m=start_m,
         velocity_mps=velocity_mps,
-        height_m=rng.uniform(1.12, 1.3)
-        if rng.random() < 0.12
-        else rng.uniform(1.58, 1.92),
+        height_m=rng.uniform(1.12, 1.3) if rng.random() < 0.12 else rng.uniform(1.58, 1.92),
         skin_bgr=pick(SKINS_BGR),
         hair_bgr=pick(HAIRS_BGR),
         top_bgr=pick(CLOTHES_BGR),
@@ -124,9 +122,7 @@ class _Brush:
             ClassId.PERSON,
         )
 
-    def shape(
-        self, points: list[tuple[float, float]], colour_bgr: Bgr, gain: float = 1.0
-    ) -> None:
+    def shape(self, points: list[tuple[float, float]], colour_bgr: Bgr, gain: float = 1.0) -> None:
         outline = np.stack([self._at(*p) for p in points])
         self.canvas.pixels(outline, self._colour(colour_bgr, gain), ClassId.PERSON)
 
@@ -138,9 +134,7 @@ class _Brush:
         gain: float = 1.0,
     ) -> None:
         shown = self._colour(colour_bgr, gain)
-        self.canvas.disc(
-            self._at(*centre), radius * self.height_px, shown, ClassId.PERSON
-        )
+        self.canvas.disc(self._at(*centre), radius * self.height_px, shown, ClassId.PERSON)
 
 
 def draw_person(canvas: Canvas, person: Person, time_s: float) -> None:
@@ -167,9 +161,7 @@ def _legs(brush: _Brush, person: Person, step: float) -> None:
         knee = ((hip[0] + foot[0]) / 2 + abs(step) * 0.25, 0.27)
         brush.limb(hip, knee, 0.115, person.legs_bgr, gain)
         brush.limb(knee, foot, 0.09, person.legs_bgr, gain)
-        brush.limb(
-            (foot[0] - 0.015, 0.022), (foot[0] + 0.03, 0.022), 0.045, (40, 40, 44)
-        )
+        brush.limb((foot[0] - 0.015, 0.022), (foot[0] + 0.03, 0.022), 0.045, (40, 40, 44))
 
 
 def _trunk_and_arms(brush: _Brush, person: Person, swing: float) -> None:
@@ -195,9 +187,7 @@ def _trunk_and_arms(brush: _Brush, person: Person, swing: float) -> None:
     brush.limb((0.125, 0.78), (0.155 + swing, 0.5), 0.07, person.top_bgr, 0.92)
     brush.disc((0.155 + swing, 0.48), 0.032, person.skin_bgr)
     if person.has_bag:
-        brush.shape(
-            [(0.12, 0.58), (0.23, 0.58), (0.24, 0.4), (0.11, 0.4)], (60, 70, 96)
-        )
+        brush.shape([(0.12, 0.58), (0.23, 0.58), (0.24, 0.4), (0.11, 0.4)], (60, 70, 96))
 
 
 def _head(brush: _Brush, person: Person) -> None:

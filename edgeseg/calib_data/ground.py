@@ -1,4 +1,4 @@
-"""Own the ground: road, kerbs, pavements, grass, lane marks, their textures and shadows. Draw nothing upright."""
+"""Own the ground: road, kerbs, pavements, grass, lane marks, textures, shadows. Draw nothing upright."""
 
 from __future__ import annotations
 
@@ -78,39 +78,27 @@ def draw_ground(canvas: Canvas, street: Street) -> None:
     """Draw the ground's plan, marks included, in flat colours; `finish_ground` adds textures and shadows."""
     camera_z = canvas.camera.position_m[2]
     near, far = camera_z - 2, camera_z + VIEW_M
-    canvas.polygon(
-        _rect(-900, 900, near, far), _lit(canvas, street.grass_bgr), ClassId.VEGETATION
-    )
+    canvas.polygon(_rect(-900, 900, near, far), _lit(canvas, street.grass_bgr), ClassId.VEGETATION)
     road = _lit(canvas, street.road_bgr)
-    canvas.polygon(
-        _rect(-street.left.road_m, street.right.road_m, near, far), road, ClassId.ROAD
-    )
+    canvas.polygon(_rect(-street.left.road_m, street.right.road_m, near, far), road, ClassId.ROAD)
     for middle, half in street.crossings:
-        canvas.polygon(
-            _rect(-160, 160, middle - half, middle + half), road, ClassId.ROAD
-        )
+        canvas.polygon(_rect(-160, 160, middle - half, middle + half), road, ClassId.ROAD)
     for start, end in sorted(street.blocks(near, far), reverse=True):
         _pavement(canvas, street, street.left, -1.0, (start, end))
         _pavement(canvas, street, street.right, 1.0, (start, end))
     _marks(canvas, street)
 
 
-def _pavement(
-    canvas: Canvas, street: Street, side: Side, sign: float, span_m: tuple[float, float]
-) -> None:
+def _pavement(canvas: Canvas, street: Street, side: Side, sign: float, span_m: tuple[float, float]) -> None:
     start, end = span_m
     light = _lit(canvas, street.pavement_bgr)
     edge, inner = sign * side.road_m, sign * (side.road_m + side.verge_m)
-    canvas.polygon(
-        _rect(edge, sign * side.lot_line_m, start, end, KERB_M), light, ClassId.SIDEWALK
-    )
+    canvas.polygon(_rect(edge, sign * side.lot_line_m, start, end, KERB_M), light, ClassId.SIDEWALK)
     if side.verge_m > 0:
         strip = _rect(edge + sign * 0.25, inner, start + 0.5, end - 0.5, KERB_M)
         canvas.polygon(strip, _lit(canvas, street.grass_bgr), ClassId.VEGETATION)
     b, g, r = street.pavement_bgr
-    face = np.array(
-        [(edge, 0, start), (edge, KERB_M, start), (edge, KERB_M, end), (edge, 0, end)]
-    )
+    face = np.array([(edge, 0, start), (edge, KERB_M, start), (edge, KERB_M, end), (edge, 0, end)])
     shade = canvas.light.shade((-sign, 0.0, 0.0)) * 0.92
     canvas.polygon(face, (b * shade, g * shade, r * shade), ClassId.SIDEWALK)
     stone = _rect(edge, edge + sign * 0.22, start, end, KERB_M)
@@ -120,15 +108,12 @@ def _pavement(
 def _marks(canvas: Canvas, street: Street) -> None:
     quads = street.marks_m.copy()
     limit = canvas.camera.position_m[2] + MARK_VIEW_M
-    quads = quads[
-        (quads[:, :, 2].min(axis=1) < limit)
-        & (quads[:, :, 2].max(axis=1) > canvas.camera.position_m[2])
-    ]
+    quads = quads[(quads[:, :, 2].min(axis=1) < limit) & (quads[:, :, 2].max(axis=1) > canvas.camera.position_m[2])]
     if len(quads) == 0:
         return
     quads[:, :, 2] = np.minimum(quads[:, :, 2], limit)
     view = canvas.camera.to_view(quads.reshape(-1, 3))
-    is_near = (view[:, 2].reshape(-1, 4) < NEAR_M).any(axis=1)
+    is_near = view[:, 2].reshape(-1, 4).min(axis=1) < NEAR_M
     view[:, 2] = np.maximum(view[:, 2], NEAR_M)
     flat = canvas.camera.to_pixels(view).reshape(-1, 4, 2)
     colour = _lit(canvas, street.mark_bgr)
@@ -138,7 +123,7 @@ def _marks(canvas: Canvas, street: Street) -> None:
 
 
 def finish_ground(canvas: Canvas) -> None:
-    """Lay grain, slabs, grass, shadows and haze over the ground drawn so far; the labels tell which goes where."""
+    """Lay grain, slabs, grass, shadows and haze over the ground drawn so far, as its labels say."""
     camera = canvas.camera
     first = max(0, math.ceil(camera.horizon_v) + 1)
     if first >= camera.size_wh[1]:
@@ -148,16 +133,10 @@ def finish_ground(canvas: Canvas) -> None:
     labels, part = canvas.labels[first:], canvas.frame_bgr[first:]
     kept = np.exp(-depth / np.float32(canvas.light.haze_length_m)).astype(np.float32)
     gain = _texture_gain(labels, x_m, z_m, depth) * kept * np.float32(128)
-    factor = cv2.multiply(
-        cv2.convertScaleAbs(gain), _shadow_rows(canvas, first), scale=1 / 255
-    )
+    factor = cv2.multiply(cv2.convertScaleAbs(gain), _shadow_rows(canvas, first), scale=1 / 255)
     drawn = cv2.multiply(part, cv2.merge([factor] * 3), scale=1 / 128)
-    haze = np.float32(canvas.light.sky_low_bgr)[None, None, :] * (1 - kept)[..., None]
-    veil = cv2.resize(
-        np.round(haze).astype(np.uint8),
-        (part.shape[1], part.shape[0]),
-        interpolation=cv2.INTER_NEAREST,
-    )
+    haze = np.array(canvas.light.sky_low_bgr, np.float32) * (1 - kept)[..., None]
+    veil = np.round(np.broadcast_to(haze, part.shape)).astype(np.uint8)
     is_ground = cv2.bitwise_and(cv2.compare(labels, int(ClassId.SKY), cv2.CMP_NE),
                                 cv2.compare(labels, int(ClassId.BUILDING), cv2.CMP_NE))  # fmt: skip
     cv2.copyTo(cv2.add(drawn, veil), is_ground, part)
@@ -208,9 +187,7 @@ def _sample(
         x_m * np.float32(texels_per_m),
         z_m * np.float32(texels_per_m) - np.float32(turns),
     )
-    return np.asarray(
-        cv2.remap(tile, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.uint8
-    )
+    return np.asarray(cv2.remap(tile, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.uint8)
 
 
 def _shadow_rows(canvas: Canvas, first_row: int) -> NDArray[np.uint8]:
@@ -229,11 +206,7 @@ def fall(canvas: Canvas, points_m: Points) -> Points:
     """Where the shadows of world points (N, 3) fall on the ground; very low suns are held at 14 degrees."""
     sx, sy, sz = canvas.light.sun_direction
     reach = points_m[:, 1:2] / max(sy, 0.25)
-    return np.asarray(
-        np.hstack(
-            [points_m[:, :1] - sx * reach, 0 * reach, points_m[:, 2:3] - sz * reach]
-        )
-    )
+    return np.asarray(np.hstack([points_m[:, :1] - sx * reach, 0 * reach, points_m[:, 2:3] - sz * reach]))
 
 
 def hull_shadow(canvas: Canvas, points_m: Points) -> Points:

@@ -52,10 +52,7 @@ class Light:
     def through_air(self, colour_bgr: Bgr, distance_m: float) -> Bgr:
         """The colour as seen through `distance_m` of haze."""
         kept = math.exp(-max(0.0, distance_m) / self.haze_length_m)
-        b, g, r = (
-            c * kept + h * (1 - kept)
-            for c, h in zip(colour_bgr, self.sky_low_bgr, strict=True)
-        )
+        b, g, r = (c * kept + h * (1 - kept) for c, h in zip(colour_bgr, self.sky_low_bgr, strict=True))
         return b, g, r
 
 
@@ -94,11 +91,7 @@ MOOD_ODDS = (0.45, 0.2, 0.2, 0.15)
 def random_light(rng: np.random.Generator, mood_name: str | None = None) -> Light:
     """Draw a light; `mood_name` fixes its kind (clear, overcast, golden, dusk)."""
     index = int(rng.choice(len(MOODS), p=MOOD_ODDS))
-    mood = (
-        MOODS[index]
-        if mood_name is None
-        else next(m for m in MOODS if m.name == mood_name)
-    )
+    mood = MOODS[index] if mood_name is None else next(m for m in MOODS if m.name == mood_name)
     warmth, exposure = rng.normal(0, 0.04), rng.uniform(0.9, 1.08)
     blue, green, red = mood.gain_bgr
     # The sun keeps off the street's axis, so that one side of it is lit and shadows fall across.
@@ -133,9 +126,7 @@ NOISE_GAIN = 32
 @lru_cache(maxsize=1)
 def _noise_tile() -> Image:
     rng = np.random.default_rng(20)
-    return np.clip(
-        np.round(rng.normal(128, NOISE_GAIN, (900, 1500, 3))), 0, 255
-    ).astype(np.uint8)
+    return np.clip(np.round(rng.normal(128, NOISE_GAIN, (900, 1500, 3))), 0, 255).astype(np.uint8)
 
 
 def expose(frame_bgr: Image, light: Light, frame_index: int) -> Image:
@@ -151,18 +142,11 @@ def expose(frame_bgr: Image, light: Light, frame_index: int) -> Image:
     """
     height, width = frame_bgr.shape[:2]
     levels = np.arange(256) / 255
-    curves = [
-        np.clip(255 * np.power(levels, light.gamma) * gain, 0, 255)
-        for gain in light.gain_bgr
-    ]
+    curves = [np.clip(255 * np.power(levels, light.gamma) * gain, 0, 255) for gain in light.gain_bgr]
     table = np.round(np.stack(curves, axis=1)).astype(np.uint8).reshape(1, 256, 3)
-    exposed = cv2.LUT(
-        cv2.GaussianBlur(frame_bgr, (0, 0), light.blur_sigma_px * width / 960), table
-    )
+    exposed = cv2.LUT(cv2.GaussianBlur(frame_bgr, (0, 0), light.blur_sigma_px * width / 960), table)
     rng = np.random.default_rng((light.noise_seed, frame_index))
     top, left = int(rng.integers(900 - height + 1)), int(rng.integers(1500 - width + 1))
     noise = _noise_tile()[top : top + height, left : left + width]
     share = light.noise_sigma / NOISE_GAIN
-    return np.asarray(
-        cv2.addWeighted(exposed, 1.0, noise, share, -128 * share), np.uint8
-    )
+    return np.asarray(cv2.addWeighted(exposed, 1.0, noise, share, -128 * share), np.uint8)

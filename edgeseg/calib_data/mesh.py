@@ -48,15 +48,9 @@ class Mesh:
         if self._frozen is None:
             ends = np.cumsum([0] + [len(p) for p in self.points_m])
             centres = np.array([p.mean(axis=0) for p in self.points_m])
-            normals = np.array(
-                [np.cross(p[1] - p[0], p[2] - p[1]) for p in self.points_m]
-            )
-            outward = np.sign(
-                np.sum(normals * (centres - np.asarray(self.core_m)), axis=1)
-            )
-            normals *= (outward / np.maximum(np.linalg.norm(normals, axis=1), 1e-9))[
-                :, None
-            ]
+            normals = np.array([np.cross(p[1] - p[0], p[2] - p[1]) for p in self.points_m])
+            outward = np.sign(np.sum(normals * (centres - np.asarray(self.core_m)), axis=1))
+            normals *= (outward / np.maximum(np.linalg.norm(normals, axis=1), 1e-9))[:, None]
             self._frozen = (np.concatenate(self.points_m), ends, normals, centres)
         return self._frozen
 
@@ -81,36 +75,21 @@ class Mesh:
         if view[:, 2].max() < NEAR_M:
             return
         distance = float(np.linalg.norm(np.asarray(at_m) - place))
-        facing = (
-            np.sum(
-                (centres @ turn + np.asarray(at_m) - place) * (normals @ turn), axis=1
-            )
-            < 0
-        )
-        is_plain = distance > 55
+        facing = np.sum((centres @ turn + np.asarray(at_m) - place) * (normals @ turn), axis=1) < 0
+        is_plain = distance > 42
         is_whole = view[:, 2].min() >= NEAR_M
         pixels = canvas.camera.to_pixels(view) if is_whole else None
-        for index in np.flatnonzero(facing):
+        for index in np.flatnonzero(facing).tolist():
             if is_plain and self.is_detail[index]:
                 continue
             part = slice(ends[index], ends[index + 1])
-            flat = (
-                pixels[part]
-                if pixels is not None
-                else canvas.camera.project(world[part])
-            )
+            flat = pixels[part] if pixels is not None else canvas.camera.project(world[part])
             colour = self._colour(canvas, index, normals[index] @ turn, distance)
             canvas.pixels(flat, colour, None if self.is_detail[index] else class_id)
 
-    def _colour(
-        self, canvas: Canvas, index: int, normal: Points, distance_m: float
-    ) -> Bgr:
+    def _colour(self, canvas: Canvas, index: int, normal: Points, distance_m: float) -> Bgr:
         light = canvas.light
-        shade = (
-            1.0
-            if self.glows[index]
-            else light.shade((float(normal[0]), float(normal[1]), float(normal[2])))
-        )
+        shade = 1.0 if self.glows[index] else light.shade((float(normal[0]), float(normal[1]), float(normal[2])))
         b, g, r = self.colours_bgr[index]
         return light.through_air((b * shade, g * shade, r * shade), distance_m)
 

@@ -35,12 +35,13 @@ class Plan:
         """The left side for a negative sign, else the right one."""
         return self.street.left if sign < 0 else self.street.right
 
+    def is_in_street(self, x_m: float) -> bool:
+        """Whether a place lies between the lots."""
+        return -self.street.left.lot_line_m < x_m < self.street.right.lot_line_m
+
     def is_in_crossing(self, z_m: float, margin_m: float = 0.0) -> bool:
         """Whether a place lies in a side street's mouth or on the zebra before it."""
-        return any(
-            m - h - 6.0 - margin_m < z_m < m + h + margin_m
-            for m, h in self.street.crossings
-        )
+        return any(m - h - 6.0 - margin_m < z_m < m + h + margin_m for m, h in self.street.crossings)
 
 
 def random_plan(rng: np.random.Generator) -> Plan:
@@ -50,12 +51,8 @@ def random_plan(rng: np.random.Generator) -> Plan:
     parking = (bool(rng.random() < 0.65), bool(rng.random() < 0.65))
     left, right = (_random_side(rng, lanes * lane, has_parking=p) for p in parking)
     crossings = _random_crossings(rng)
-    zebras = tuple(
-        (m - h - 5.0, m - h - 5.0 + ZEBRA_M) for m, h in crossings if rng.random() < 0.8
-    )
-    marks = _marks(
-        rng, lanes, lane, left.road_m, right.road_m, parking, crossings, zebras
-    )
+    zebras = tuple((m - h - 5.0, m - h - 5.0 + ZEBRA_M) for m, h in crossings if rng.random() < 0.8)
+    marks = _marks(rng, lanes, lane, left.road_m, right.road_m, parking, crossings, zebras)
     grey = rng.uniform(84, 122)
     street = Street(
         left=left, right=right, crossings=crossings, marks_m=marks,
@@ -73,9 +70,7 @@ def random_plan(rng: np.random.Generator) -> Plan:
     )
 
 
-def _random_side(
-    rng: np.random.Generator, lanes_m: float, *, has_parking: bool
-) -> Side:
+def _random_side(rng: np.random.Generator, lanes_m: float, *, has_parking: bool) -> Side:
     verge = rng.uniform(1.3, 2.6) if rng.random() < 0.4 else 0.0
     return Side(
         road_m=lanes_m + (PARKING_M if has_parking else 0.3),
@@ -117,20 +112,12 @@ def _marks(
         quads += _dashes(sign * lane_m, wide, free, 3.0, 4.5)
     for sign, has_bays in zip((-1.0, 1.0), parking, strict=True):
         edge = sign * lanes * lane_m
-        quads += (
-            _bays(edge, sign, free)
-            if has_bays
-            else _line(edge - sign * 0.1, wide, free)
-        )
+        quads += _bays(edge, sign, free) if has_bays else _line(edge - sign * 0.1, wide, free)
     for start, end in zebras:
         quads += _zebra(-left_m, right_m, start, end)
         quads.append((0.15, lanes * lane_m - 0.1, start - 1.6, start - 1.1))
-    rectangles = [
-        np.array([(a, 0, c), (b, 0, c), (b, 0, d), (a, 0, d)]) for a, b, c, d in quads
-    ]
-    arrows = [
-        arrow for _, end in free for arrow in _arrow((lanes - 0.5) * lane_m, end - 14.0)
-    ]
+    rectangles = [np.array([(a, 0, c), (b, 0, c), (b, 0, d), (a, 0, d)]) for a, b, c, d in quads]
+    arrows = [arrow for _, end in free for arrow in _arrow((lanes - 0.5) * lane_m, end - 14.0)]
     return np.array(rectangles + arrows, np.float64)
 
 
@@ -146,14 +133,10 @@ def _between(
 
 
 def _line(x: float, width: float, free: list[tuple[float, float]]) -> list[Quad]:
-    return [
-        (x - width / 2, x + width / 2, start, end) for start, end in free if end > start
-    ]
+    return [(x - width / 2, x + width / 2, start, end) for start, end in free if end > start]
 
 
-def _dashes(
-    x: float, width: float, free: list[tuple[float, float]], dash: float, gap: float
-) -> list[Quad]:
+def _dashes(x: float, width: float, free: list[tuple[float, float]], dash: float, gap: float) -> list[Quad]:
     return [
         (x - width / 2, x + width / 2, z, min(z + dash, end))
         for start, end in free
@@ -161,9 +144,7 @@ def _dashes(
     ]
 
 
-def _middle_line(
-    rng: np.random.Generator, free: list[tuple[float, float]], width: float
-) -> list[Quad]:
+def _middle_line(rng: np.random.Generator, free: list[tuple[float, float]], width: float) -> list[Quad]:
     style = rng.choice(["dashed", "solid", "double"], p=[0.6, 0.2, 0.2])
     if style == "dashed":
         return _dashes(0.0, width, free, 3.0, rng.uniform(3.0, 5.0))
@@ -177,17 +158,12 @@ def _bays(edge: float, sign: float, free: list[tuple[float, float]]) -> list[Qua
     quads = _dashes(edge + sign * 0.05, 0.16, free, 2.0, 1.0)
     inner, outer = sorted((edge, edge + sign * (PARKING_M - 0.1)))
     for start, end in free:
-        quads += [
-            (inner, outer, z, z + 0.16)
-            for z in np.arange(start + 2, end - 1, 6.0).tolist()
-        ]
+        quads += [(inner, outer, z, z + 0.16) for z in np.arange(start + 2, end - 1, 6.0).tolist()]
     return quads
 
 
 def _zebra(x0: float, x1: float, start: float, end: float) -> list[Quad]:
-    return [
-        (x, x + 0.55, start, end) for x in np.arange(x0 + 0.35, x1 - 0.6, 1.1).tolist()
-    ]
+    return [(x, x + 0.55, start, end) for x in np.arange(x0 + 0.35, x1 - 0.6, 1.1).tolist()]
 
 
 def _arrow(x: float, z: float) -> list[Points]:

@@ -60,9 +60,7 @@ def draw_tree(canvas: Canvas, tree: Tree) -> None:
     foot = np.array([tree.foot_m])
     depth = float(canvas.camera.to_view(foot)[0, 2])
     # Far hedges are a pixel high and many.
-    if not 1.5 < depth < (70 if tree.is_bush else 200) or not canvas.camera.sees(
-        tree.foot_m, tree.height_m
-    ):
+    if not 1.5 < depth < (70 if tree.is_bush else 200) or not canvas.camera.sees(tree.foot_m, tree.height_m):
         return
     x, y, z = tree.foot_m
     shade = canvas.light.shade((0.0, 0.75, -0.65)) * 0.9
@@ -82,15 +80,11 @@ def _trunk(canvas: Canvas, tree: Tree, shade: float, depth_m: float) -> None:
     x, y, z = tree.foot_m
     wide, slim = 0.028 * tree.height_m + 0.05, 0.018 * tree.height_m + 0.03
     top = y + tree.height_m * 0.6
-    outline = np.array(
-        [(x - wide, y, z), (x + wide, y, z), (x + slim, top, z), (x - slim, top, z)]
-    )
+    outline = np.array([(x - wide, y, z), (x + wide, y, z), (x + slim, top, z), (x - slim, top, z)])
     b, g, r = tree.trunk_bgr
     colour = canvas.light.through_air((b * shade, g * shade, r * shade), depth_m)
     canvas.polygon(outline, colour, ClassId.VEGETATION)
-    lit = canvas.light.through_air(
-        (b * shade * 1.3, g * shade * 1.3, r * shade * 1.3), depth_m
-    )
+    lit = canvas.light.through_air((b * shade * 1.3, g * shade * 1.3, r * shade * 1.3), depth_m)
     canvas.polygon(np.array([(x - wide, y, z), (x - wide * 0.3, y, z), (x - slim * 0.3, top, z), (x - slim, top, z)]),
                    lit, None)  # fmt: skip
 

@@ -38,9 +38,7 @@ class Vehicle:
         """Where its middle stands at a time, world metres."""
         return self.x_m, 0.0, self.start_z_m + self.speed_mps * time_s
 
-    def corners_at(
-        self, time_s: float
-    ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    def corners_at(self, time_s: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         """Corners (8, 3) of its box at a time."""
         body = BODIES[self.body_name]
         half_x, half_z = body.width_m / 2, body.length_m / 2
@@ -48,14 +46,7 @@ class Vehicle:
             half_x, half_z = half_z, half_x
         x, _, z = self.place_at(time_s)
         top = max(p[1] for p in body.profile) * 0.92
-        return np.array(
-            [
-                (x + a * half_x, y, z + b * half_z)
-                for y in (0.0, top)
-                for a in (-1, 1)
-                for b in (-1, 1)
-            ]
-        )
+        return np.array([(x + a * half_x, y, z + b * half_z) for y in (0.0, top) for a in (-1, 1) for b in (-1, 1)])
 
 
 def place_lots(rng: np.random.Generator, plan: Plan, lamps_lit: float) -> list[Lot]:
@@ -70,11 +61,7 @@ def place_lots(rng: np.random.Generator, plan: Plan, lamps_lit: float) -> list[L
                     end - at,
                 )
                 lots.append(_lot(rng, plan, sign, (at, at + width), lamps_lit))
-                at += width + (
-                    0.0
-                    if plan.is_urban and rng.random() < 0.85
-                    else rng.uniform(1.0, 5.0)
-                )
+                at += width + (0.0 if plan.is_urban and rng.random() < 0.85 else rng.uniform(1.0, 5.0))
     return lots
 
 
@@ -88,11 +75,7 @@ def _lot(
     if rng.random() < (0.1 if plan.is_urban else 0.22) or span_m[1] - span_m[0] < 4:
         return _garden(rng, plan, sign, span_m)
     height = rng.uniform(8, 21) if plan.is_urban else rng.uniform(4.5, 7.5)
-    setback = (
-        rng.choice([0.0, 0.0, rng.uniform(0.5, 2)])
-        if plan.is_urban
-        else rng.uniform(2.0, 6.0)
-    )
+    setback = rng.choice([0.0, 0.0, rng.uniform(0.5, 2)]) if plan.is_urban else rng.uniform(2.0, 6.0)
     has_gable = rng.random() < (0.25 if plan.is_urban else 0.85)
     return House(
         sign=sign,
@@ -108,18 +91,14 @@ def _lot(
     )
 
 
-def _garden(
-    rng: np.random.Generator, plan: Plan, sign: float, span_m: tuple[float, float]
-) -> Garden:
+def _garden(rng: np.random.Generator, plan: Plan, sign: float, span_m: tuple[float, float]) -> Garden:
     line, trees = plan.side(sign).lot_line_m, []
     for z in np.arange(span_m[0] + 1, span_m[1], 1.4).tolist():
         trees.append(random_tree(rng, (sign * (line + 0.9), 0.0, z), is_bush=True))
     for _ in range(int(rng.integers(2, 5))):
         foot = (sign * (line + rng.uniform(3, 12)), 0.0, rng.uniform(*span_m))
         trees.append(random_tree(rng, foot))
-    return Garden(
-        far_m=span_m[1], trees=tuple(sorted(trees, key=lambda t: -t.foot_m[2]))
-    )
+    return Garden(far_m=span_m[1], trees=tuple(sorted(trees, key=lambda t: -t.foot_m[2])))
 
 
 def place_trees(rng: np.random.Generator, plan: Plan) -> list[Tree]:
@@ -137,9 +116,7 @@ def place_trees(rng: np.random.Generator, plan: Plan) -> list[Tree]:
     return trees
 
 
-def place_vehicles(
-    rng: np.random.Generator, plan: Plan, lamps_lit: float, camera_speed_mps: float
-) -> list[Vehicle]:
+def place_vehicles(rng: np.random.Generator, plan: Plan, lamps_lit: float, camera_speed_mps: float) -> list[Vehicle]:
     """Parked rows, traffic ahead and oncoming, now and then one that waits in a side street."""
     vehicles = []
     for sign, has_parking in zip((-1.0, 1.0), plan.has_parking, strict=True):
@@ -158,9 +135,7 @@ def place_vehicles(
             lamps_lit,
         )
         speed = rng.uniform(7, 11)
-        vehicles += _traffic(
-            rng, -x, rng.uniform(8, 35), (-speed, -speed), math.pi, lamps_lit
-        )
+        vehicles += _traffic(rng, -x, rng.uniform(8, 35), (-speed, -speed), math.pi, lamps_lit)
     return vehicles
 
 
@@ -186,17 +161,13 @@ def _vehicle(
     )
 
 
-def _parked(
-    rng: np.random.Generator, plan: Plan, sign: float, lamps_lit: float
-) -> list[Vehicle]:
+def _parked(rng: np.random.Generator, plan: Plan, sign: float, lamps_lit: float) -> list[Vehicle]:
     x = sign * (plan.side(sign).road_m - PARKING_M / 2 - 0.05)
     filled, vehicles = rng.uniform(0.3, 0.85), []
     for z in np.arange(rng.uniform(2, 6), LENGTH_M * 0.75, 6.0).tolist():
         if plan.is_in_crossing(z, 3.5) or rng.random() > filled:
             continue
-        heading = (0.0 if sign > 0 or rng.random() < 0.3 else math.pi) + rng.normal(
-            0, 0.02
-        )
+        heading = (0.0 if sign > 0 or rng.random() < 0.3 else math.pi) + rng.normal(0, 0.02)
         vehicles.append(_vehicle(rng, x, z, 0.0, heading, lamps_lit, is_parked=True))
     return vehicles
 
@@ -241,30 +212,20 @@ def place_persons(rng: np.random.Generator, plan: Plan) -> list[Person]:
             )
             for mate in range(int(rng.choice([1, 2, 3], p=[0.6, 0.3, 0.1]))):
                 start = (x - sign * 0.6 * mate, KERB_M, at + 0.4 * mate)
-                persons.append(
-                    random_person(
-                        rng, start, (0.0, float(pace) if rng.random() < 0.85 else 0.0)
-                    )
-                )
+                persons.append(random_person(rng, start, (0.0, float(pace) if rng.random() < 0.85 else 0.0)))
             at += rng.uniform(2.0, 12.0)
-    for start, end in plan.zebras_m:
-        persons += _crossing_walkers(rng, plan, (start, end))
+    for zebra in plan.zebras_m:
+        persons += _crossing_walkers(rng, plan, zebra)
     return persons
 
 
-def _crossing_walkers(
-    rng: np.random.Generator, plan: Plan, span_m: tuple[float, float]
-) -> list[Person]:
+def _crossing_walkers(rng: np.random.Generator, plan: Plan, span_m: tuple[float, float]) -> list[Person]:
     walkers = []
     for _ in range(int(rng.integers(0, 5))):
         sign = rng.choice([-1.0, 1.0])
         x = rng.uniform(-plan.street.left.road_m, plan.street.right.road_m)
         velocity = (float(sign) * rng.uniform(0.9, 1.5), 0.0)
-        walkers.append(
-            random_person(
-                rng, (x, 0.0, rng.uniform(span_m[0] + 0.3, span_m[1] - 0.3)), velocity
-            )
-        )
+        walkers.append(random_person(rng, (x, 0.0, rng.uniform(span_m[0] + 0.3, span_m[1] - 0.3)), velocity))
     return walkers
 
 
@@ -276,17 +237,9 @@ def place_signs(rng: np.random.Generator, plan: Plan) -> list[Sign]:
         at = rng.uniform(7, 18)
         while at < LENGTH_M:
             if not plan.is_in_crossing(at):
-                signs.append(
-                    random_sign(
-                        rng, (sign * (side.road_m + rng.uniform(0.5, 0.9)), KERB_M, at)
-                    )
-                )
+                signs.append(random_sign(rng, (sign * (side.road_m + rng.uniform(0.5, 0.9)), KERB_M, at)))
             at += rng.uniform(8, 24)
         for start, _ in plan.zebras_m:
             kind = "lights" if rng.random() < 0.6 else "crossing"
-            signs.append(
-                random_sign(
-                    rng, (sign * (side.road_m + 0.6), KERB_M, start - 0.9), kind
-                )
-            )
+            signs.append(random_sign(rng, (sign * (side.road_m + 0.6), KERB_M, start - 0.9), kind))
     return signs

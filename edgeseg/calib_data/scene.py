@@ -97,60 +97,39 @@ class Scene:
         finish_ground(canvas)
         draw_lots(canvas, self.lots)
         self._draw_objects(canvas, time_s)
-        return expose(
-            canvas.frame_bgr, self.light, round(time_s * FRAMES_PER_S)
-        ), canvas.labels
+        return expose(canvas.frame_bgr, self.light, round(time_s * FRAMES_PER_S)), canvas.labels
 
     def _cast_shadows(self, canvas: Canvas, time_s: float) -> None:
         """Sun shadows first, then the darker ones under the vehicles, which any light leaves."""
         darkness, z = sun_shadow(canvas), canvas.camera.position_m[2]
         lot_shadows(canvas, self.lots)
-        gardens = [
-            tree
-            for lot in self.lots
-            if isinstance(lot, Garden)
-            for tree in lot.trees
-            if not tree.is_bush
-        ]
+        gardens = [tree for lot in self.lots if isinstance(lot, Garden) for tree in lot.trees if not tree.is_bush]
         for tree in [*self.trees, *gardens]:
             if z - 15 < tree.foot_m[2] < z + 80:
                 canvas.cast(tree_shadow(canvas, tree), darkness)
         for person in self.persons:
             x, _, foot_z = person.foot_at(time_s)
-            if z < foot_z < z + 40:
-                body = [
-                    (x + a, y, foot_z)
-                    for a in (-0.2, 0.2)
-                    for y in (0.0, person.height_m * 0.9)
-                ]
+            if z < foot_z < z + 40 and self.plan.is_in_street(x):
+                body = [(x + a, y, foot_z) for a in (-0.2, 0.2) for y in (0.0, person.height_m * 0.9)]
                 canvas.cast([hull_shadow(canvas, np.array(body))], darkness)
-        boxes = [
-            v.corners_at(time_s)
-            for v in self.vehicles
-            if z - 12 < v.place_at(time_s)[2] < z + 80
-        ]
+        boxes = [v.corners_at(time_s) for v in self.vehicles if z - 12 < v.place_at(time_s)[2] < z + 80]
         canvas.cast((hull_shadow(canvas, box) for box in boxes), darkness)
         canvas.cast((box[[0, 1, 3, 2]] for box in boxes), max(darkness, 0.55))
 
     def _draw_objects(self, canvas: Canvas, time_s: float) -> None:
         """Draw what stands between the lots, far ones first."""
         z = canvas.camera.position_m[2]
-        order: list[tuple[float, object]] = [
-            (v.place_at(time_s)[2], v) for v in self.vehicles
-        ]
-        order += [(p.foot_at(time_s)[2], p) for p in self.persons]
-        order += [(t.foot_m[2], t) for t in self.trees] + [
-            (s.foot_m[2], s) for s in self.signs
-        ]
-        for at, thing in sorted(
-            (pair for pair in order if z - 8 < pair[0] < z + 140),
+        order: list[tuple[float, object]] = [(v.place_at(time_s)[2], v) for v in self.vehicles]
+        # Whoever has crossed the street walks on behind the houses.
+        order += [(p.foot_at(time_s)[2], p) for p in self.persons if self.plan.is_in_street(p.foot_at(time_s)[0])]
+        order += [(t.foot_m[2], t) for t in self.trees] + [(s.foot_m[2], s) for s in self.signs]
+        for _, thing in sorted(
+            (pair for pair in order if z - 8 < pair[0] < z + 120),
             key=lambda pair: -pair[0],
         ):
             if isinstance(thing, Vehicle):
                 place = thing.place_at(time_s)
-                thing.mesh.draw(
-                    canvas, ClassId.VEHICLE, at_m=place, heading_rad=thing.heading_rad
-                )
+                thing.mesh.draw(canvas, ClassId.VEHICLE, at_m=place, heading_rad=thing.heading_rad)
             elif isinstance(thing, Person):
                 draw_person(canvas, thing, time_s)
             elif isinstance(thing, Tree):

@@ -60,11 +60,18 @@ def _box(half_w: float, half_h: float, up: float = 0.0) -> Outline:
     ]
 
 
+def _moved(outline: Outline, right: float) -> Outline:
+    return [(x + right, y) for x, y in outline]
+
+
 def _layers(kind: str) -> list[tuple[Outline, float, Bgr]]:
     """What the plate is made of, in radii about its middle: outline, scale, colour; the first gives the shape."""
     if kind == "limit":
-        return [(_ring(24), 1.0, RED), (_ring(24), 0.74, WHITE), (_box(0.1, 0.34), 1.0, (40, 40, 40)),
-                (_box(0.3, 0.07, 0.28), 1.0, (40, 40, 40))]  # fmt: skip
+        black: Bgr = (40, 40, 40)
+        three = [(_box(0.13, 0.05, up), 1.0, black) for up in (0.3, 0.0, -0.3)]
+        return [(_ring(24), 1.0, RED), (_ring(24), 0.76, WHITE), *((_moved(o, -0.22), s, c) for o, s, c in three),
+                (_moved(_box(0.05, 0.35), -0.1), 1.0, black), (_moved(_box(0.18, 0.35), 0.24), 1.0, black),
+                (_moved(_box(0.08, 0.24), 0.24), 1.0, WHITE)]  # fmt: skip
     if kind == "yield":
         return [
             (_ring(3, -math.pi / 2), 1.15, RED),
@@ -78,8 +85,10 @@ def _layers(kind: str) -> list[tuple[Outline, float, Bgr]]:
         ]
     if kind == "parking":
         stem: Outline = [(-0.3, -0.55), (-0.08, -0.55), (-0.08, 0.6), (-0.3, 0.6)]
+        bowl: Outline = [(-0.1, -0.08), (0.22, -0.08), (0.38, 0.08), (0.38, 0.44), (0.22, 0.6), (-0.1, 0.6)]
+        hole: Outline = [(-0.08, 0.1), (0.15, 0.1), (0.18, 0.14), (0.18, 0.38), (0.15, 0.42), (-0.08, 0.42)]
         return [(_box(0.95, 0.95), 1.0, WHITE), (_box(0.85, 0.85), 1.0, BLUE), (stem, 1.0, WHITE),
-                (_box(0.3, 0.1, 0.5), 1.0, WHITE), (_box(0.3, 0.1, 0.0), 1.0, WHITE)]  # fmt: skip
+                (bowl, 1.0, WHITE), (hole, 1.0, BLUE)]  # fmt: skip
     if kind == "crossing":
         walker: Outline = [
             (-0.3, -0.6),
@@ -101,7 +110,6 @@ def _layers(kind: str) -> list[tuple[Outline, float, Bgr]]:
 
 def draw_sign(canvas: Canvas, sign: Sign, time_s: float) -> None:
     """Draw post and plate; nothing when behind the lens or beyond 75 m."""
-    x, y, z = sign.foot_m
     depth = float(canvas.camera.to_view(np.array([sign.foot_m]))[0, 2])
     if not 1.5 < depth < 75:
         return
@@ -123,9 +131,7 @@ def draw_sign(canvas: Canvas, sign: Sign, time_s: float) -> None:
         _flat(canvas, sign, shape, colour, shade, depth, is_detail=index > 0)
 
 
-def _lights(
-    canvas: Canvas, sign: Sign, time_s: float, shade: float, depth_m: float
-) -> None:
+def _lights(canvas: Canvas, sign: Sign, time_s: float, shade: float, depth_m: float) -> None:
     _flat(
         canvas,
         sign,
@@ -139,10 +145,7 @@ def _lights(
     for place, colour in enumerate(colours):
         b, g, r = colour
         shown = colour if place == burning else (b * 0.3, g * 0.3, r * 0.3)
-        lens = [
-            (px * 0.15, sign.height_m + 0.68 - 0.38 * place + py * 0.15)
-            for px, py in _ring(12)
-        ]
+        lens = [(px * 0.15, sign.height_m + 0.68 - 0.38 * place + py * 0.15) for px, py in _ring(12)]
         _flat(canvas, sign, lens, shown, 1.0, depth_m, is_detail=True)
 
 

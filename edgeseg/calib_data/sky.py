@@ -35,9 +35,7 @@ def random_skyline(rng: np.random.Generator) -> Skyline:
     for _ in range(int(rng.integers(8, 26))):
         grey = rng.uniform(120, 175)
         colour = (grey * 1.03, grey, grey * 0.97)
-        blocks.append(
-            (rng.uniform(-420, 420), rng.uniform(14, 40), rng.uniform(16, 58), colour)
-        )
+        blocks.append((rng.uniform(-420, 420), rng.uniform(14, 40), rng.uniform(16, 58), colour))
     return Skyline(
         tree_heights_m=np.maximum(heights, 4),
         blocks=tuple(blocks),
@@ -59,36 +57,26 @@ def draw_sky(canvas: Canvas, skyline: Skyline, time_s: float) -> None:
     )
 
 
-def _sky_pixels(
-    canvas: Canvas, skyline: Skyline, size_wh: tuple[int, int], time_s: float
-) -> NDArray[np.uint8]:
+def _sky_pixels(canvas: Canvas, skyline: Skyline, size_wh: tuple[int, int], time_s: float) -> NDArray[np.uint8]:
     camera, light = canvas.camera, canvas.light
     u = (np.arange(size_wh[0], dtype=np.float32) + 0.5) * REDUCTION
     v = (np.arange(size_wh[1], dtype=np.float32) + 0.5) * REDUCTION
-    rise = np.maximum((camera.horizon_v - v) / camera.focal_px, 0.004).astype(
-        np.float32
-    )[:, None]
-    side = ((u - camera.centre_uv[0]) / camera.focal_px + camera.yaw_rad).astype(
-        np.float32
-    )[None, :]
+    rise = np.maximum((camera.horizon_v - v) / camera.focal_px, 0.004).astype(np.float32)[:, None]
+    side = ((u - camera.centre_uv[0]) / camera.focal_px + camera.yaw_rad).astype(np.float32)[None, :]
     height = np.clip(rise / 0.55, 0, 1)[..., None] ** np.float32(0.8)
-    low, top = np.float32(light.sky_low_bgr), np.float32(light.sky_top_bgr)
+    low, top = np.array(light.sky_low_bgr, np.float32), np.array(light.sky_top_bgr, np.float32)
     sky = low * (1 - height) + top * height
-    sky = sky + _glow(canvas, side, rise)[..., None] * np.float32((60, 90, 110))
+    sky = sky + _glow(canvas, side, rise)[..., None] * np.array((60, 90, 110), np.float32)
     clouds = _clouds(skyline, light.cloud_cover, side, rise, time_s)[..., None]
-    white = np.float32(np.minimum(np.asarray(light.sky_low_bgr) * 1.06 + 8, 255))
-    return np.clip(sky * (1 - clouds) + white * clouds, 0, 255).astype(np.uint8)
+    white = np.minimum(low * 1.06 + 8, 255)
+    return np.asarray(np.clip(sky * (1 - clouds) + white * clouds, 0, 255), np.uint8)
 
 
-def _glow(
-    canvas: Canvas, side: NDArray[np.float32], rise: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _glow(canvas: Canvas, side: NDArray[np.float32], rise: NDArray[np.float32]) -> NDArray[np.float32]:
     light = canvas.light
     off_side = np.abs(side - math.tan(np.clip(light.sun_azimuth, -1.2, 1.2)))
     off_rise = rise - math.tan(light.sun_elevation)
-    return np.asarray(
-        np.exp(-(off_side**2 + off_rise**2) / 0.12) * light.sun_strength, np.float32
-    )
+    return np.asarray(np.exp(-(off_side**2 + off_rise**2) / 0.12) * light.sun_strength, np.float32)
 
 
 def _clouds(
@@ -100,9 +88,7 @@ def _clouds(
 ) -> NDArray[np.float32]:
     """Density 0-1 on a flat layer of clouds, thinner towards the horizon."""
     ahead = np.minimum(np.float32(42) / (rise + np.float32(0.12)), 400)
-    along = (ahead + np.float32(skyline.cloud_offset[0] + time_s * 0.6)) * np.ones_like(
-        side
-    )
+    along = (ahead + np.float32(skyline.cloud_offset[0] + time_s * 0.6)) * np.ones_like(side)
     across = side * ahead + np.float32(skyline.cloud_offset[1] + 512)
     density = cv2.remap(cloud_tile(), across.astype(np.float32), along.astype(np.float32), cv2.INTER_LINEAR,
                         borderMode=cv2.BORDER_WRAP)  # fmt: skip
@@ -130,9 +116,7 @@ def draw_skyline(canvas: Canvas, skyline: Skyline) -> None:
             canvas.light.through_air(_dim(canvas, colour), FAR_M * 0.45),
             ClassId.BUILDING,
         )
-    xs = (
-        np.arange(len(skyline.tree_heights_m)) - len(skyline.tree_heights_m) / 2
-    ) * 6.0
+    xs = (np.arange(len(skyline.tree_heights_m)) - len(skyline.tree_heights_m) / 2) * 6.0
     tops = [(x, h) for x, h in zip(xs, skyline.tree_heights_m, strict=True)]
     outline = [(xs[0], -20.0), *tops, (xs[-1], -20.0)]
     points = np.array([(x + origin_x, y, z) for x, y in outline])

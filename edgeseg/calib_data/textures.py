@@ -14,42 +14,34 @@ from edgeseg.calib_data.light import Bgr, Image
 TEXELS_PER_M = 16
 
 
-def _value_noise(
-    rng: np.random.Generator, size: int, cells: int
-) -> NDArray[np.float32]:
+def _value_noise(rng: np.random.Generator, size: int, cells: int) -> NDArray[np.float32]:
     """Smooth noise (size, size) in 0-1 that tiles; `cells` lumps a side."""
     lattice = rng.random((cells, cells), dtype=np.float32)
     padded = np.pad(lattice, 2, mode="wrap")
     pixels = size // cells
-    smooth = cv2.resize(
-        padded, (size + 4 * pixels, size + 4 * pixels), interpolation=cv2.INTER_CUBIC
-    )
+    smooth = cv2.resize(padded, (size + 4 * pixels, size + 4 * pixels), interpolation=cv2.INTER_CUBIC)
     return np.asarray(
         smooth[2 * pixels : 2 * pixels + size, 2 * pixels : 2 * pixels + size],
         np.float32,
     )
 
 
-def _fractal(
-    rng: np.random.Generator, size: int, cells: tuple[int, ...], fall: float = 0.5
-) -> NDArray[np.float32]:
+def _fractal(rng: np.random.Generator, size: int, cells: tuple[int, ...], fall: float = 0.5) -> NDArray[np.float32]:
     """Sum of value noises, each next one `fall` as strong, scaled to 0-1."""
     total = np.zeros((size, size), np.float32)
     for step, count in enumerate(cells):
         total += np.float32(fall**step) * _value_noise(rng, size, count)
     low, high = float(total.min()), float(total.max())
-    return (total - np.float32(low)) / np.float32(high - low)
+    return np.asarray((total - low) / (high - low), np.float32)
 
 
 @lru_cache(maxsize=1)
 def asphalt_tile() -> Image:
     """Brightness of asphalt around 128, uint8 (512, 512), tiling: grain and worn patches."""
     rng = np.random.default_rng(1)
-    grain = cv2.GaussianBlur(
-        rng.normal(0, 24, (512, 512)).astype(np.float32), (0, 0), 0.8
-    )
+    grain = cv2.GaussianBlur(rng.normal(0, 24, (512, 512)).astype(np.float32), (0, 0), 0.8)
     patches = (_fractal(rng, 512, (4, 8, 16, 32)) - 0.5) * 26
-    return np.clip(128 + grain + patches, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(128 + grain + patches, 0, 255), np.uint8)
 
 
 @lru_cache(maxsize=1)
@@ -61,29 +53,20 @@ def paving_tile() -> Image:
         (512, 512),
         interpolation=cv2.INTER_NEAREST,
     )
-    tile = (
-        128
-        + slabs
-        + rng.normal(0, 7, (512, 512))
-        + (_fractal(rng, 512, (4, 16)) - 0.5) * 20
-    )
+    tile = 128 + slabs + rng.normal(0, 7, (512, 512)) + (_fractal(rng, 512, (4, 16)) - 0.5) * 20
     tile[::64] -= 34
     tile[1::64] -= 34
     tile[:, ::64] -= 34
     tile[:, 1::64] -= 34
-    return np.clip(tile, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(tile, 0, 255), np.uint8)
 
 
 @lru_cache(maxsize=1)
 def grass_tile() -> Image:
     """Brightness of grass around 128, uint8 (512, 512), tiling."""
     rng = np.random.default_rng(3)
-    blades = cv2.GaussianBlur(
-        rng.normal(0, 70, (512, 512)).astype(np.float32), (0, 0), 1.1
-    )
-    return np.clip(
-        128 + blades + (_fractal(rng, 512, (8, 16, 64)) - 0.5) * 60, 0, 255
-    ).astype(np.uint8)
+    blades = cv2.GaussianBlur(rng.normal(0, 70, (512, 512)).astype(np.float32), (0, 0), 1.1)
+    return np.asarray(np.clip(128 + blades + (_fractal(rng, 512, (8, 16, 64)) - 0.5) * 60, 0, 255), np.uint8)
 
 
 @lru_cache(maxsize=1)
@@ -103,9 +86,7 @@ class Foliage:
 def foliage_sprites() -> tuple[Foliage, ...]:
     """Eight crowns: four broad, two tall, two bush-like (flat bottomed)."""
     rng = np.random.default_rng(5)
-    return tuple(
-        _foliage(rng, kind) for kind in ("broad",) * 4 + ("tall",) * 2 + ("bush",) * 2
-    )
+    return tuple(_foliage(rng, kind) for kind in ("broad",) * 4 + ("tall",) * 2 + ("bush",) * 2)
 
 
 def _foliage(rng: np.random.Generator, kind: str) -> Foliage:
@@ -127,9 +108,7 @@ def _foliage(rng: np.random.Generator, kind: str) -> Foliage:
             108 + 70 * (1 - v / size),
             -1,
         )
-    leaves = cv2.GaussianBlur(
-        rng.normal(0, 95, (size, size)).astype(np.float32), (0, 0), 1.4
-    )
+    leaves = cv2.GaussianBlur(rng.normal(0, 95, (size, size)).astype(np.float32), (0, 0), 1.4)
     grey = cv2.GaussianBlur(grey, (0, 0), 3.0) + leaves
     ragged = cv2.GaussianBlur(alpha.astype(np.float32), (0, 0), 4.0) + leaves * 1.2
     whole = (
@@ -144,9 +123,7 @@ def _foliage(rng: np.random.Generator, kind: str) -> Foliage:
 
 
 def _half(image: Image, size_wh: tuple[int, int]) -> Image:
-    return np.asarray(
-        cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8
-    )
+    return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _clumps(rng: np.random.Generator, kind: str) -> list[tuple[float, float, float]]:
@@ -169,11 +146,7 @@ def _clumps(rng: np.random.Generator, kind: str) -> list[tuple[float, float, flo
 def tint_table(colour_bgr: Bgr) -> Image:
     """Lookup table uint8 (1, 256, 3) that turns brightness into shades of a colour; 128 gives the colour itself."""
     levels = np.arange(256, dtype=np.float64)[:, None] / 128
-    return (
-        np.clip(levels * np.asarray(colour_bgr)[None, :], 0, 255)
-        .astype(np.uint8)
-        .reshape(1, 256, 3)
-    )
+    return np.asarray(np.clip(levels * np.asarray(colour_bgr)[None, :], 0, 255), np.uint8).reshape(1, 256, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,9 +186,7 @@ def random_facade_style(rng: np.random.Generator, lamps_lit: float) -> FacadeSty
     b, g, r = (c * jitter for c in wall)
     return FacadeStyle(
         wall_bgr=(b, g, r),
-        trim_bgr=(b * 1.12, g * 1.12, r * 1.12)
-        if rng.random() < 0.7
-        else (60.0, 62.0, 66.0),
+        trim_bgr=(b * 1.12, g * 1.12, r * 1.12) if rng.random() < 0.7 else (60.0, 62.0, 66.0),
         glass_bgr=(rng.uniform(84, 130), rng.uniform(70, 104), rng.uniform(52, 84)),
         floor_m=rng.uniform(2.9, 3.6),
         window_wh_m=(rng.uniform(0.9, 1.7), rng.uniform(1.3, 1.9)),
@@ -227,9 +198,7 @@ def random_facade_style(rng: np.random.Generator, lamps_lit: float) -> FacadeSty
     )
 
 
-def facade(
-    rng: np.random.Generator, style: FacadeStyle, size_wh_m: tuple[float, float]
-) -> Image:
+def facade(rng: np.random.Generator, style: FacadeStyle, size_wh_m: tuple[float, float]) -> Image:
     """Paint a wall with its windows: uint8 (height * TEXELS_PER_M, width * TEXELS_PER_M, 3) BGR."""
     columns, rows = (max(8, round(side * TEXELS_PER_M)) for side in size_wh_m)
     bays = max(1, int(size_wh_m[0] / style.pitch_m))
@@ -240,9 +209,7 @@ def facade(
         0,
         rng.integers(1, len(cells), (floors, bays)),
     )
-    grid = np.concatenate(
-        [np.concatenate([cells[i] for i in row], axis=1) for row in pick], axis=0
-    )
+    grid = np.concatenate([np.concatenate([cells[i] for i in row], axis=1) for row in pick], axis=0)
     wall = np.empty((rows, columns, 3), np.uint8)
     wall[:] = np.asarray(style.wall_bgr, np.uint8)
     height, width = min(rows, grid.shape[0]), min(columns, grid.shape[1])
@@ -263,18 +230,14 @@ def facade(
     return _weathered(rng, wall, style)
 
 
-def _cells(
-    rng: np.random.Generator, style: FacadeStyle, size_wh_m: tuple[float, float]
-) -> list[Image]:
+def _cells(rng: np.random.Generator, style: FacadeStyle, size_wh_m: tuple[float, float]) -> list[Image]:
     """Variants of one bay of one floor; the first has its light on."""
     columns, rows = (max(4, round(side * TEXELS_PER_M)) for side in size_wh_m)
     cells = []
     for index in range(4):
         cell = np.empty((rows, columns, 3), np.uint8)
         cell[:] = np.asarray(style.wall_bgr, np.uint8)
-        _window(
-            rng, cell, style, (size_wh_m[0] / 2, size_wh_m[1] - 0.9), is_lit=index == 0
-        )
+        _window(rng, cell, style, (size_wh_m[0] / 2, size_wh_m[1] - 0.9), is_lit=index == 0)
         cells.append(cell)
     return cells
 
@@ -283,34 +246,24 @@ def _cells(
 def _weather_tile(*, is_brick: bool) -> Image:
     """Brightness of plaster or bricks around 128, uint8 (512, 512)."""
     rng = np.random.default_rng(6)
-    shades = (
-        1
-        + (_fractal(rng, 512, (4, 8, 32)) - 0.5) * 0.22
-        + rng.normal(0, 0.03, (512, 512))
-    )
+    shades = 1 + (_fractal(rng, 512, (4, 8, 32)) - 0.5) * 0.22 + rng.normal(0, 0.03, (512, 512))
     if is_brick:
         shades[::4] *= 0.86
         shades[::8, ::6] *= 0.9
         shades[4::8, 3::6] *= 0.9
-    return np.clip(shades * 128, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(shades * 128, 0, 255), np.uint8)
 
 
 def _weathered(rng: np.random.Generator, wall: Image, style: FacadeStyle) -> Image:
     rows, columns = wall.shape[:2]
     top, left = int(rng.integers(16)) * 8, int(rng.integers(24)) * 6
-    tile = np.tile(_weather_tile(is_brick=style.is_brick), (1, 2))[
-        top : top + rows, left : left + columns
-    ]
+    tile = np.tile(_weather_tile(is_brick=style.is_brick), (1, 2))[top : top + rows, left : left + columns]
     if tile.shape != (rows, columns):
         tile = cv2.resize(tile, (columns, rows))
-    return np.asarray(
-        cv2.multiply(wall, cv2.merge([tile] * 3), scale=1 / 128), np.uint8
-    )
+    return np.asarray(cv2.multiply(wall, cv2.merge([tile] * 3), scale=1 / 128), np.uint8)
 
 
-def _rectangle(
-    image: Image, left_m: float, top_m: float, wh_m: tuple[float, float], colour: Bgr
-) -> None:
+def _rectangle(image: Image, left_m: float, top_m: float, wh_m: tuple[float, float], colour: Bgr) -> None:
     start = (round(left_m * TEXELS_PER_M), round(top_m * TEXELS_PER_M))
     end = (
         round((left_m + wh_m[0]) * TEXELS_PER_M) - 1,
@@ -329,9 +282,7 @@ def _window(
 ) -> None:
     width, height = min(style.window_wh_m[0], foot_m[0] * 2 - 0.7), style.window_wh_m[1]
     left, top = foot_m[0] - width / 2, foot_m[1] - height
-    _rectangle(
-        wall, left - 0.13, top - 0.13, (width + 0.26, height + 0.26), style.trim_bgr
-    )
+    _rectangle(wall, left - 0.13, top - 0.13, (width + 0.26, height + 0.26), style.trim_bgr)
     dim = rng.uniform(0.75, 1.15)
     b, g, r = style.glass_bgr
     glass = (110.0, 190.0, 244.0) if is_lit else (b * dim, g * dim, r * dim)
@@ -354,12 +305,8 @@ def _window(
         (tb * 0.75, tg * 0.75, tr * 0.75),
     )
     if style.has_balconies:
-        _rectangle(
-            wall, left - 0.25, foot_m[1] - 0.55, (width + 0.5, 0.7), (74, 72, 70)
-        )
-        _rectangle(
-            wall, left - 0.2, foot_m[1] - 0.45, (width + 0.4, 0.42), (118, 114, 110)
-        )
+        _rectangle(wall, left - 0.25, foot_m[1] - 0.55, (width + 0.5, 0.7), (74, 72, 70))
+        _rectangle(wall, left - 0.2, foot_m[1] - 0.45, (width + 0.4, 0.42), (118, 114, 110))
 
 
 def _shop(
@@ -398,9 +345,7 @@ def _shop(
     _rectangle(wall, 0.1, height - 3.0, (width - 0.2, 0.6), colour)
 
 
-def _door(
-    rng: np.random.Generator, wall: Image, size_wh_m: tuple[float, float]
-) -> None:
+def _door(rng: np.random.Generator, wall: Image, size_wh_m: tuple[float, float]) -> None:
     left = rng.uniform(0.2, 0.8) * (size_wh_m[0] - 1.4)
     colour = SHOPS_BGR[int(rng.integers(len(SHOPS_BGR)))]
     _rectangle(wall, left - 0.15, size_wh_m[1] - 2.45, (1.4, 2.45), (150, 154, 158))

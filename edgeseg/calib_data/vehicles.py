@@ -61,11 +61,12 @@ BODIES: dict[str, Body] = {
     "van": Body(
         length_m=5.4, width_m=2.0, belt_m=1.3, pane_top_m=1.95, wheel_radius_m=0.36,
         profile=((-0.5, 0.32), (-0.5, 1.3), (-0.48, 2.3), (0.22, 2.36), (0.38, 1.32), (0.49, 1.08), (0.5, 0.32)),
-        glass_edges=(3,), panes=((0.14, 0.30),), slope=0.9,
+        glass_edges=(1, 3), panes=((0.14, 0.30),), slope=0.9,
     ),
     "truck": Body(
         length_m=7.6, width_m=2.4, belt_m=1.5, pane_top_m=2.2, wheel_radius_m=0.48, wheels=(-0.33, -0.2, 0.36),
-        profile=((-0.5, 0.5), (-0.5, 1.5), (-0.5, 3.3), (0.24, 3.3), (0.25, 2.6), (0.46, 2.55), (0.5, 1.45), (0.5, 0.45)),
+        profile=((-0.5, 0.5), (-0.5, 1.5), (-0.5, 3.3), (0.24, 3.3), (0.25, 2.6), (0.46, 2.55), (0.5, 1.45),
+                 (0.5, 0.45)),
         glass_edges=(5,), panes=((0.3, 0.44),), slope=1.0,
     ),
     "bus": Body(
@@ -138,9 +139,7 @@ def _underside(mesh: Mesh, body: Body) -> None:
 
 
 def _over_the_top(mesh: Mesh, body: Body, paint_bgr: Bgr) -> None:
-    for index, (start, end) in enumerate(
-        zip(body.profile, body.profile[1:], strict=False)
-    ):
+    for index, (start, end) in enumerate(zip(body.profile, body.profile[1:], strict=False)):
         mesh.add(_strip(body, start, end, 1.0), paint_bgr)
         if index in body.glass_edges:
             mesh.add(
@@ -150,12 +149,8 @@ def _over_the_top(mesh: Mesh, body: Body, paint_bgr: Bgr) -> None:
             )
 
 
-def _mix(
-    start: tuple[float, float], end: tuple[float, float], share: float
-) -> tuple[float, float]:
-    return start[0] + (end[0] - start[0]) * share, start[1] + (
-        end[1] - start[1]
-    ) * share
+def _mix(start: tuple[float, float], end: tuple[float, float], share: float) -> tuple[float, float]:
+    return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
 
 
 def _strip(
@@ -212,16 +207,11 @@ def _wheel(mesh: Mesh, body: Body, side: float, share: float) -> None:
     )
     for scale, colour in ((1.0, TYRE_BGR), (0.58, (150.0, 150.0, 150.0))):
         ring = [math.tau * k / 12 for k in range(12)]
-        points = [
-            (x, radius + radius * scale * math.sin(a), z + radius * scale * math.cos(a))
-            for a in ring
-        ]
+        points = [(x, radius + radius * scale * math.sin(a), z + radius * scale * math.cos(a)) for a in ring]
         mesh.add(points, colour, is_detail=scale < 1)
 
 
-def _plate(
-    x0: float, x1: float, y0: float, y1: float, z: float
-) -> list[tuple[float, float, float]]:
+def _plate(x0: float, x1: float, y0: float, y1: float, z: float) -> list[tuple[float, float, float]]:
     return [(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)]
 
 
@@ -231,15 +221,13 @@ def _rear(mesh: Mesh, body: Body, lamps_lit: float) -> None:
     top = body.belt_m * 0.95
     for side in (-1, 1):
         mesh.add(
-            _plate(side * half * 0.97, side * half * 0.72, top - 0.26, top, z),
+            _plate(side * half * 0.95, side * half * 0.78, top - 0.2, top, z),
             red,
             is_detail=True,
             glows=True,
         )
     mesh.add(_plate(-half, half, low, low + 0.16, z), (54, 52, 52), is_detail=True)
-    mesh.add(
-        _plate(-0.26, 0.26, low + 0.24, low + 0.36, z), (214, 218, 220), is_detail=True
-    )
+    mesh.add(_plate(-0.26, 0.26, low + 0.24, low + 0.36, z), (214, 218, 220), is_detail=True)
 
 
 def _front(mesh: Mesh, body: Body, lamps_lit: float) -> None:
@@ -253,6 +241,4 @@ def _front(mesh: Mesh, body: Body, lamps_lit: float) -> None:
     for side in (-1, 1):
         mesh.add(_plate(side * half * 0.95, side * half * 0.66, low + 0.24, low + 0.42, z), white,
                  is_detail=True, glows=True)  # fmt: skip
-    mesh.add(
-        _plate(-0.26, 0.26, low + 0.02, low + 0.13, z), (214, 218, 220), is_detail=True
-    )
+    mesh.add(_plate(-0.26, 0.26, low + 0.02, low + 0.13, z), (214, 218, 220), is_detail=True)
