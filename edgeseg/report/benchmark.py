@@ -1,0 +1,150 @@
+"""Own the measuring of engines: turns, interleaved, and the record of them. Draw and write nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from edgeseg.files import read_file, sha256_of
+from edgeseg.imaging.postprocess import Mask
+from edgeseg.report.environment import read_environment
+from edgeseg.report.findings import compare, warnings_of
+from edgeseg.report.frames import FrameSet
+from edgeseg.report.lanes import Lane, lane_of
+from edgeseg.report.record import EngineRecord, Environment, Report, Settings, SourceRecord
+from edgeseg.runtime.session import Session
+from edgeseg.spec import sidecar_path
+
+__all__ = ["run_benchmark"]
+
+#: told before each turn: turns done, turns in all, whose turn it is
+OnTurn = Callable[[int, int, str], None]
+
+
+def run_benchmark(
+    engine_paths: Sequence[Path], frames: FrameSet, settings: Settings, *, on_turn: OnTurn | None = None
+) -> Report:
+    """Measure engines in alternating turns, so that a noisy machine treats them alike.
+
+    One frame is in flight at a time. All engines are loaded before the first is timed, so they hold memory together.
+
+    Args:
+        engine_paths: one or more; the first is what the others are compared with. The same file twice measures how far
+            two equal engines come out apart.
+        frames: used in turn, by all engines alike.
+        settings: durations, rounds, scopes and threads.
+        on_turn: called between turns, outside all timing.
+    Returns:
+        The report, with every sample.
+    Raises:
+        SpecError, EngineError, MissingPackageError: an engine cannot be loaded or fails.
+    """
+    environment = read_environment()
+    names = _names(engine_paths)
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(Session(path, depth=1, threads=settings.threads)) for path in engine_paths]
+        masks = [_first_mask(session, frames) for session in sessions]
+        lanes = [
+            lane_of(scope, name, session, frames)
+            for scope in settings.scopes
+            for name, session in zip(names, sessions, strict=True)
+        ]
+        _take_turns(lanes, settings, on_turn or _say_nothing)
+        engines = [
+            _engine_record(name, path, session, changed_pixels=_differing(mask, _first_mask(session, frames)))
+            for name, path, session, mask in zip(names, engine_paths, sessions, masks, strict=True)
+        ]
+    return _report(environment, settings, frames, engines, lanes)
+
+
+def _take_turns(lanes: Sequence[Lane], settings: Settings, on_turn: OnTurn) -> None:
+    total = (1 + settings.rounds) * len(lanes)
+    for index, lane in enumerate(lanes):
+        on_turn(index, total, f"warm-up: {lane.name}")
+        lane.warm_up(settings.warm_up_ms)
+    turn_s = settings.duration_s / settings.rounds
+    turn_iterations = math.ceil(settings.iterations / settings.rounds)
+    zero_s = time.perf_counter()
+    for done in range(len(lanes), total):
+        lane = lanes[done % len(lanes)]
+        on_turn(done, total, f"{lane.scope}: {lane.name}")
+        lane.take_turn(turn_s, turn_iterations, zero_s=zero_s)
+    on_turn(total, total, "done")
+
+
+def _say_nothing(done: int, total: int, what: str) -> None:
+    """The default of ``on_turn``."""
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The file's name, the path as given where two share a name, numbered where two share the path."""
+    shared = len({path.name for path in paths}) < len(paths)
+    names: list[str] = []
+    for path in paths:
+        plain = name = _printable(path if shared else path.name)
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{plain} #{number}"
+        names.append(name)
+    return names
+
+
+def _printable(name: Path | str) -> str:
+    """Line ends and undecodable bytes of a file's name would break a report's lines and its UTF-8."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in str(name))
+
+
+def _first_mask(session: Session, frames: FrameSet) -> Mask:
+    mask = session.segment(frames.frames[0])
+    session.latency.clear()
+    return mask
+
+
+def _differing(before: Mask, after: Mask) -> int:
+    return int(np.count_nonzero(before != after))
+
+
+def _engine_record(name: str, path: Path, session: Session, *, changed_pixels: int) -> EngineRecord:
+    spec = session.spec
+    return EngineRecord(
+        name=name,
+        path=_printable(path),
+        backend=spec.backend,
+        backend_version=spec.backend_version,
+        device=spec.device,
+        precision=spec.precision.kind,
+        size_hw=spec.model.input.size_hw,
+        classes=len(spec.model.labels.classes),
+        onnx_sha256=spec.model.onnx_sha256,
+        plan_sha256=spec.plan_sha256,
+        plan_bytes=spec.plan_bytes,
+        sidecar_sha256=sha256_of(read_file(sidecar_path(path))),
+        changed_pixels=changed_pixels,
+    )
+
+
+def _report(
+    environment: Environment,
+    settings: Settings,
+    frames: FrameSet,
+    engines: Sequence[EngineRecord],
+    lanes: Sequence[Lane],
+) -> Report:
+    measurements = tuple(lane.measurement() for lane in lanes)
+    return Report(
+        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        settings=settings,
+        source=SourceRecord(name=_printable(frames.name), frames=len(frames.frames), size_wh=frames.size_wh),
+        environment=environment,
+        engines=tuple(engines),
+        measurements=measurements,
+        comparisons=compare(measurements),
+        warnings=warnings_of(environment, engines, measurements),
+    )

@@ -1,0 +1,43 @@
+"""Own the HTML form of a report: one file that needs nothing else. Draw no plot, compute nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeseg.files import write_atomically
+from edgeseg.packages import require
+from edgeseg.report import plots, text
+from edgeseg.report.record import SCOPES, Report
+
+__all__ = ["html", "write_html"]
+
+TEMPLATE = "template.html.j2"
+
+
+def write_html(report: Report, path: Path) -> None:
+    """Write the HTML form, atomically.
+
+    Raises:
+        MissingPackageError: matplotlib or jinja2 is not installed.
+        OutputError: the file cannot be written.
+    """
+    write_atomically(path, html(report))
+
+
+def html(report: Report) -> str:
+    """The report as one HTML document with inline style and SVG, no script, nothing loaded; names are escaped.
+
+    Raises:
+        MissingPackageError: matplotlib or jinja2 is not installed.
+    """
+    jinja2 = require("jinja2")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(text=text, plots=plots)
+    scopes = [scope for scope in SCOPES if report.of_scope(scope)]
+    return str(environment.get_template(TEMPLATE).render(report=report, scopes=scopes))

@@ -1,0 +1,70 @@
+"""Own the Markdown form of a report, for a pull request or a wiki. Compute nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from edgeseg.files import write_atomically
+from edgeseg.report import text
+from edgeseg.report.record import SCOPES, Report, Scope
+
+__all__ = ["markdown", "write_markdown"]
+
+#: what CommonMark or its tables could take for markup (CommonMark 0.31, section 2.4); ``@`` would notify on GitHub
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&@])")
+
+
+def write_markdown(report: Report, path: Path) -> None:
+    """Write the Markdown form, atomically.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_atomically(path, markdown(report))
+
+
+def markdown(report: Report) -> str:
+    """The report as GitHub-flavoured Markdown; every name from outside is escaped."""
+    parts = ["# edgeseg benchmark", f"**{_escaped(text.headline(report))}**"]
+    for scope in SCOPES:
+        if report.of_scope(scope):
+            parts += _scope(report, scope)
+    if report.warnings:
+        parts += ["## Warnings", "\n".join(f"- {_escaped(warning)}" for warning in report.warnings)]
+    parts += ["## Method", _escaped(text.method(report.settings)), _escaped(text.source_text(report))]
+    parts += ["## Engines", *(_facts(facts) for facts in text.engine_facts(report))]
+    parts += ["## Machine", _facts(text.machine_facts(report.environment))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _scope(report: Report, scope: Scope) -> list[str]:
+    columns = text.columns(report, scope)
+    lines = [_line(["engine", *columns]), _line(["---", *("---:" for _ in columns)])]
+    lines += [_line([_escaped(row.engine), *row.cells]) for row in text.rows(report, scope)]
+    about = text.scope_text(report, scope)
+    found = [f"## Scope {scope}", f"{_escaped(about)} Milliseconds.", "\n".join(lines)]
+    ratios = [one for one in report.comparisons if one.scope == scope]
+    if ratios:
+        found.append(
+            "\n".join(
+                f"- {_escaped(one.engine)}: {text.ratio_text(one.ratio)} as fast as {_escaped(one.baseline)} "
+                f"({text.range_text(one)}): {text.verdict(one)}"
+                for one in ratios
+            )
+        )
+    return found
+
+
+def _facts(facts: Iterable[tuple[str, str]]) -> str:
+    lines = [_line(["", ""]), _line(["---", "---"])]
+    return "\n".join(lines + [_line([_escaped(name), _escaped(value)]) for name, value in facts])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _escaped(value: str) -> str:
+    return SPECIAL.sub(r"\\\1", value)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from edgeseg.report.findings import warnings_of
+from edgeseg.report.record import Environment, Measurement, Report
+
+SAME_NET = "0" * 64
+
+
+def quiet(report: Report) -> Environment:
+    return replace(report.environment, load_1min=0.0, usable_cores=2)
+
+
+def steady(one: Measurement, *, count: int = 100, last_ms: float = 1.0) -> Measurement:
+    """The measurement with other samples: all 1 ms but for the last."""
+    import numpy as np
+
+    from edgeseg.report.lanes import stage_of
+
+    stage = stage_of(np.array([1.0] * (count - 1) + [last_ms]))
+    starts = tuple(float(index) for index in range(count))
+    return replace(one, stages=dict.fromkeys(one.stages, stage), started_s=starts, round_counts=(count,))
+
+
+def test_steady_samples_on_a_quiet_machine_give_no_warning(report: Report) -> None:
+    engines = [replace(one, onnx_sha256=SAME_NET) for one in report.engines]
+    assert warnings_of(quiet(report), engines, [steady(one) for one in report.measurements]) == ()
+
+
+def test_scattered_samples_are_warned_of_with_their_variation(report: Report) -> None:
+    one = steady(report.measurements[0], last_ms=2.0)
+    (warning,) = warnings_of(quiet(report), report.engines[:1], [one])
+    assert "coefficient of variation is above 2.5%" in warning
+    assert f"{one.engine} {one.variation:.1%} (engine)" in warning
+
+
+def test_a_variation_at_the_bound_is_not_warned_of(report: Report) -> None:
+    one = steady(report.measurements[0], last_ms=1.2)
+    assert 0.019 < one.variation < 0.025
+    assert warnings_of(quiet(report), report.engines[:1], [one]) == ()
+
+
+def test_too_few_samples_for_p99_are_warned_of(report: Report) -> None:
+    one = steady(report.measurements[0], count=99)
+    (warning,) = warnings_of(quiet(report), report.engines[:1], [one])
+    assert "p99 is the largest sample where there are fewer than 100" in warning
+    assert f"{one.engine} 99 (engine)" in warning
+    assert one.headline.stats.p99_ms == one.headline.stats.max_ms
+
+
+def test_other_load_is_warned_of_against_the_usable_cores(report: Report) -> None:
+    engines, samples = report.engines[:1], [steady(report.measurements[0])]
+    busy = replace(quiet(report), load_1min=0.21)
+    (warning,) = warnings_of(busy, engines, samples)
+    assert "load 0.21 on 2 usable core(s)" in warning
+    assert warnings_of(replace(busy, usable_cores=4), engines, samples) == ()
+
+
+def test_a_machine_that_tells_no_load_gives_no_warning(report: Report) -> None:
+    silent = replace(quiet(report), load_1min=None)
+    assert warnings_of(silent, report.engines[:1], [steady(report.measurements[0])]) == ()
+
+
+def test_a_mask_that_changed_during_the_timing_is_warned_of(report: Report) -> None:
+    engine = replace(report.engines[0], changed_pixels=7)
+    (warning,) = warnings_of(quiet(report), [engine], [steady(report.measurements[0])])
+    assert warning.startswith(f"{engine.name}: 7 pixels of its mask differ")
+
+
+def test_engines_of_different_nets_are_warned_of(report: Report) -> None:
+    (warning,) = warnings_of(quiet(report), report.engines, [steady(report.measurements[0])])
+    assert warning.startswith("narrow.engine is another net than wide.engine")
