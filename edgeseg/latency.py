@@ -46,7 +46,8 @@ def percentile(ordered: Sequence[float] | NDArray[np.float64], percent: float) -
         2.0
     """
     n = len(ordered)
-    return float(ordered[max(n - 1 - int((1 - percent / 100) * n), 0)])
+    excluded = int((100 - percent) * n / 100)  # in this order whole results stay whole: 10 % of 100 samples are 10
+    return float(ordered[max(n - 1 - excluded, 0)])
 
 
 def summarise(samples_ms: NDArray[np.float64], *, count: int | None = None) -> StageStats:
@@ -115,10 +116,9 @@ class LatencyLog:
     def samples_ms(self, stage: str) -> NDArray[np.float64]:
         """A copy of the kept samples, oldest first, float64 (n,)."""
         count, ring = self._counts[stage], self._rings[stage]
-        if count <= self._capacity:
-            return ring[:count].copy()
-        oldest = count % self._capacity
-        return np.concatenate((ring[oldest:], ring[:oldest]))
+        oldest = count % self._capacity if count > self._capacity else 0
+        samples: NDArray[np.float64] = np.concatenate((ring[oldest : min(count, self._capacity)], ring[:oldest]))
+        return samples
 
     def stats(self) -> dict[str, StageStats]:
         """Statistics of every stage, in the order the stages first appeared."""

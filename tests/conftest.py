@@ -45,7 +45,9 @@ class Chain(NamedTuple):
 def call(words: Sequence[object], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     command = [sys.executable, "-m", "edgeseg", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=os.environ | {"COLUMNS": "150"})
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=cwd, env=os.environ | {"COLUMNS": "150"}
+    )
 
 
 @pytest.fixture

@@ -120,7 +120,14 @@ def _read(path: Path) -> object:
             f"{path} holds pickled Python objects, which run code when they are loaded",
             "save weights alone, torch.save(model.state_dict(), path), or safetensors",
         ) from error
-    except (RuntimeError, EOFError, ValueError) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:  # whatever the bytes do
         raise ModelError(f"{path} is no checkpoint ({_first_line(error)})", "save it again") from error
 
 

@@ -94,7 +94,7 @@ def _single_output(module: nn.Module, output: str | None) -> nn.Module:
             super().__init__()
             self.net = module
 
-        def forward(self, image: Tensor) -> Tensor:
+        def forward(self, image: Tensor) -> Any:
             return _choose(self.net(image), output)
 
     wrapped: nn.Module = SingleOutput().eval()

@@ -48,6 +48,8 @@ class MaskMaker:
             raise ShapeError(f"logits are {logits.dtype} {logits.shape}", f"the head gives float32 {self._head.shape}")
         if min(size_hw) < 1:
             raise ShapeError(f"a mask of {size_hw} has no pixel", "give height and width of 1 or more")
+        if out is not None and (out.shape != size_hw or out.dtype != np.uint8):
+            raise ShapeError(f"out is {out.dtype} {out.shape}", f"give uint8 {size_hw}")
         mask = np.empty(size_hw, np.uint8) if out is None else out
         self._allocate(size_hw)
         if self._head.decision == "threshold":

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 FAILURE, USAGE = 1, 2
+INPUT_SIZE = ("--input-size", "32x64")
 
 
 def one_line(done: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
@@ -229,14 +230,14 @@ def test_a_full_disk_is_said_and_leaves_nothing(chain: Any, clip: Path, tmp_path
     disk = tmp_path / "disk"
     disk.mkdir()
     words: dict[str, list[object]] = {
-        "export": ["export", f"{chain.net_file}:SmallNet", "--arg", "width=64", "-o", disk / "n.onnx", "--input-size", "32x64"],
+        "export": ["export", f"{chain.net_file}:SmallNet", "--arg", "width=64", "-o", disk / "n.onnx", *INPUT_SIZE],
         "build-engine": ["build-engine", chain.onnx, "-o", disk / "net.engine", "--backend", "openvino"],
         "run-video": ["run", chain.fp32, clip, disk / "overlay.mp4"],
         "run-masks": ["run", chain.fp32, clip, disk / "masks"],
         "benchmark": ["benchmark", chain.fp32, "--duration-s", "0.1", "--report", disk / "r.html"],
     }
     after, listed = tmp_path / "after", tmp_path / "listed"
-    script = f"mount -t tmpfs -o size=4k none {disk} && shift 0; \"$@\"; echo $? > {after}; ls -A {disk} > {listed}"
+    script = f'mount -t tmpfs -o size=4k none {disk} && shift 0; "$@"; echo $? > {after}; ls -A {disk} > {listed}'
     command_line = [sys.executable, "-m", "edgeseg", *map(str, words[command])]
     done = subprocess.run(
         ["unshare", "-rm", "sh", "-c", script, "sh", *command_line], capture_output=True, text=True, check=False
@@ -278,5 +279,3 @@ def _has(package: str) -> bool:
     from importlib.util import find_spec
 
     return find_spec(package) is not None
-
-

@@ -1,4 +1,4 @@
-"""Ctrl-C in every command: one line, exit code 1, no unfinished file. Interrupted where the test knows the command waits."""
+"""Ctrl-C in every command: one line, exit code 1, no unfinished file; sent where the command is known to wait."""
 
 from __future__ import annotations
 

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeseg.errors import ShapeError
+from edgeseg.imaging.preprocess import Preprocessor
+from edgeseg.spec import InputSpec
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+#: cv2 rounds the resized picture to whole grey levels; torch keeps fractions. One level, scaled by the smallest std.
+ONE_GREY_LEVEL = 1.0 / 255.0 / min(STD)
+
+
+def image_spec(size_hw: tuple[int, int], **kwargs: object) -> InputSpec:
+    return InputSpec(**({"name": "image", "size_hw": size_hw, "mean": MEAN, "std": STD} | kwargs))  # type: ignore[arg-type]
+
+
+def photograph() -> np.ndarray:
+    data = pytest.importorskip("skimage.data")
+    return np.ascontiguousarray(data.astronaut()[:, :, ::-1])
+
+
+@pytest.mark.parametrize("size_hw", [(64, 96), (256, 512), (700, 900), (512, 512)])
+def test_stretch_linear_equals_torch_within_one_grey_level(size_hw: tuple[int, int]) -> None:
+    torch = pytest.importorskip("torch")
+    frame_bgr = photograph()
+    tensor = Preprocessor(image_spec(size_hw)).tensor(frame_bgr)
+    rgb = torch.from_numpy(frame_bgr[:, :, ::-1].copy()).permute(2, 0, 1)[None].float() / 255
+    resized = torch.nn.functional.interpolate(rgb, size=size_hw, mode="bilinear", align_corners=False)
+    expected = (resized - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
+    assert np.abs(tensor - expected.numpy()).max() <= ONE_GREY_LEVEL
+
+
+@pytest.mark.parametrize(("colour", "plane_of_blue"), [("RGB", 2), ("BGR", 0)])
+def test_colour_order_is_the_specs(colour: str, plane_of_blue: int) -> None:
+    frame_bgr = np.zeros((8, 8, 3), np.uint8)
+    frame_bgr[:, :, 0] = 255
+    tensor = Preprocessor(image_spec((8, 8), colour=colour, mean=(0.0,) * 3, std=(1.0,) * 3)).tensor(frame_bgr)
+    assert [float(plane.max()) for plane in tensor[0]] == [1.0 if i == plane_of_blue else 0.0 for i in range(3)]
+
+
+def test_grey_input_is_the_luma_of_bt601() -> None:
+    frame_bgr = np.full((4, 4, 3), (10, 100, 200), np.uint8)
+    tensor = Preprocessor(image_spec((4, 4), colour="GRAY", mean=(0.0,), std=(1.0,))).tensor(frame_bgr)
+    assert tensor.shape == (1, 1, 4, 4)
+    assert float(tensor[0, 0, 0, 0]) * 255 == pytest.approx(0.299 * 200 + 0.587 * 100 + 0.114 * 10, abs=0.5)
+
+
+def test_buffers_are_reused_and_an_earlier_tensor_is_left_alone() -> None:
+    maker = Preprocessor(image_spec((16, 16)))
+    frame_bgr = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    first = maker.tensor(frame_bgr)
+    copy = first.copy()
+    maker.tensor(255 - frame_bgr)
+    np.testing.assert_array_equal(first, copy)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+        [[1, 2, 3]],
+    ],
+)
+def test_what_is_no_frame_is_refused(frame: object) -> None:
+    with pytest.raises(ShapeError, match="BGR"):
+        Preprocessor(image_spec((8, 8))).tensor(frame)  # type: ignore[arg-type]
+
+
+def test_a_tensor_of_another_shape_is_refused() -> None:
+    with pytest.raises(ShapeError, match=r"\(1, 3, 8, 8\)"):
+        Preprocessor(image_spec((8, 8))).into(np.empty((1, 3, 8, 9), np.float32), np.zeros((4, 4, 3), np.uint8))

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeseg import Session
+from edgeseg.errors import EngineError, ShapeError
+
+
+def frames(count: int, size_hw: tuple[int, int] = (90, 160)) -> list[np.ndarray]:
+    rng = np.random.default_rng(3)
+    return [rng.integers(0, 256, (*size_hw, 3), np.uint8) for _ in range(count)]
+
+
+def test_a_mask_has_the_frames_size_and_the_models_classes(chain: Any) -> None:
+    with Session(chain.fp32) as session:
+        for size_hw in ((90, 160), (33, 47), (1, 1), (480, 640)):
+            mask = session.segment(frames(1, size_hw)[0])
+            assert (mask.shape, mask.dtype) == (size_hw, np.uint8)
+            assert mask.max() < len(session.spec.model.labels.classes)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_results_come_in_the_order_of_submission_and_equal_segment(chain: Any, depth: int) -> None:
+    inputs = frames(9)
+    with Session(chain.fp32) as one_by_one:
+        expected = [one_by_one.segment(frame) for frame in inputs]
+    results = []
+    with Session(chain.fp32, depth=depth) as session:
+        for frame in inputs:
+            if session.pending == session.depth:
+                results.append(session.result())
+            session.submit(frame)
+        while session.pending:
+            results.append(session.result())
+    for mask, other in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(mask, other)
+
+
+def test_a_frame_may_be_overwritten_after_submit(chain: Any) -> None:
+    frame = frames(1)[0]
+    with Session(chain.fp32) as session:
+        expected = session.segment(frame)
+        session.submit(frame)
+        frame[:] = 0
+        np.testing.assert_array_equal(session.result(), expected)
+
+
+def test_misuse_is_refused_with_what_to_do(chain: Any) -> None:
+    frame = frames(1)[0]
+    with Session(chain.fp32, depth=1) as session:
+        with pytest.raises(EngineError, match=r"submit\(\)"):
+            session.result()
+        session.submit(frame)
+        with pytest.raises(EngineError, match=r"result\(\)"):
+            session.submit(frame)
+        with pytest.raises(EngineError, match=r"before segment\(\)"):
+            session.segment(frame)
+        assert session.result().shape == (90, 160)
+    with pytest.raises(EngineError, match="depth is 0"):
+        Session(chain.fp32, depth=0)
+
+
+def test_a_bad_frame_leaves_the_session_usable(chain: Any) -> None:
+    with Session(chain.fp32, depth=1) as session:
+        with pytest.raises(ShapeError):
+            session.submit(np.zeros((4, 4), np.uint8))
+        assert session.segment(frames(1)[0]).shape == (90, 160)
+
+
+def test_every_stage_of_every_frame_is_in_the_log(chain: Any) -> None:
+    with Session(chain.fp32) as session:
+        for frame in frames(5):
+            session.segment(frame)
+        stats = session.latency.stats()
+    assert set(stats) == {"pre", "engine", "post", "total"}
+    assert {one.count for one in stats.values()} == {5}
+    parts = sum(stats[stage].mean_ms for stage in ("pre", "engine", "post"))
+    assert stats["total"].mean_ms >= parts * 0.999  # the total is measured around the stages, by the same clock
+
+
+def test_close_may_be_called_twice(chain: Any) -> None:
+    session = Session(chain.fp32)
+    session.close()
+    session.close()
+
+
+def test_int8_masks_are_those_of_fp32_but_for_rounding(chain: Any) -> None:
+    """The small net has random weights, so this holds the quantiser to sense, not to quality."""
+    frame = frames(1)[0]
+    with Session(chain.fp32) as fp32, Session(chain.int8) as int8:
+        assert np.mean(fp32.segment(frame) == int8.segment(frame)) > 0.9
+        assert int8.spec.precision.kind == "int8"
+        assert int8.spec.precision.calibration_images == 8
+
+
+def test_threads_are_given_to_the_engine(chain: Any) -> None:
+    frame = frames(1)[0]
+    with Session(chain.fp32, threads=1) as single, Session(chain.fp32) as all_cores:
+        np.testing.assert_array_equal(single.segment(frame), all_cores.segment(frame))
