@@ -42,12 +42,18 @@ class Chain(NamedTuple):
     images: Path
 
 
-def call(words: Sequence[object], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
+def call(words: Sequence[object], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, in the folder ``cwd``."""
     command = [sys.executable, "-m", "edgeseg", *map(str, words)]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=cwd, env=os.environ | {"COLUMNS": "150"}
     )
+
+
+@pytest.fixture(scope="session")
+def call_in() -> Callable[[Sequence[object], Path], subprocess.CompletedProcess[str]]:
+    """``call_in(words, folder)`` for tests that share what one call made."""
+    return call
 
 
 @pytest.fixture

@@ -81,10 +81,12 @@ def test_every_stage_of_every_frame_is_in_the_log(chain: Any) -> None:
     assert stats["total"].mean_ms >= parts * 0.999  # the total is measured around the stages, by the same clock
 
 
-def test_close_may_be_called_twice(chain: Any) -> None:
+def test_close_may_be_called_twice_and_ends_the_session(chain: Any) -> None:
     session = Session(chain.fp32)
     session.close()
     session.close()
+    with pytest.raises(EngineError, match="closed"):
+        session.segment(frames(1)[0])
 
 
 def test_int8_masks_are_those_of_fp32_but_for_rounding(chain: Any) -> None:

@@ -68,6 +68,8 @@ class OpenVINOEngine(Engine):
         return self._logits[slot]
 
     def start(self, slot: int) -> None:
+        if not self._requests:
+            raise EngineError("the engine is closed", "open it again")
         self._requests[slot].start_async()
 
     def wait(self, slot: int) -> float:
