@@ -39,18 +39,20 @@ def run(
     """Run an engine over a source and give the masks to sinks.
 
     SOURCE: a video file, a folder of images, a camera index, an rtsp or http address.
-    SINK: overlay.mp4 (video with class colours), a folder (PNG masks); several or none.
+    SINK: overlay.mp4 (video with class colours), a folder (PNG masks), none; several may be given.
     """
     from edgeseg.errors import EdgesegError
     from edgeseg.runtime.loop import run_loop
     from edgeseg.runtime.session import Session
-    from edgeseg.runtime.sinks import open_sink
+    from edgeseg.runtime.sinks import open_sinks
     from edgeseg.runtime.sources import open_source
 
     frames_in = open_source(source)
     # a live source is read one frame at a time: a frame in flight would wait for the next one's arrival
-    with Session(engine, depth=1 if frames_in.is_live else 2, threads=threads) as session:
-        opened = [open_sink(name, session.spec.model.labels, fps=frames_in.fps, alpha=alpha) for name in sinks]
+    with (
+        Session(engine, depth=1 if frames_in.is_live else 2, threads=threads) as session,
+        open_sinks(sinks, session.spec.model.labels, fps=frames_in.fps, alpha=alpha) as opened,
+    ):
         chosen = policy or ("latest" if frames_in.is_live else "all")
         try:
             with count_bar("masks", total=frames_in.length) as show:

@@ -1,4 +1,4 @@
-"""Own the export of one module to one ONNX file with its sidecar, checked before it is written. Cut and rewrite no graph."""
+"""Own the export of one module to one ONNX file and its sidecar, checked before they are written. Rewrite no graph."""
 
 from __future__ import annotations
 

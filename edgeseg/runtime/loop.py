@@ -1,4 +1,4 @@
-"""Own the loop: source -> session -> sinks on three threads, with every frame delivered in order or counted as dropped."""
+"""Own the loop source -> session -> sinks: three threads, every frame delivered in order or counted as dropped."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _read(source: FrameSource, incoming: HandOver[Frame]) -> None:
         for frame in source:
             if not incoming.put(frame):
                 break
-    except BaseException as error:  # handed to the consumer, which raises it
+    except BaseException as error:  # noqa: BLE001  # handed to the consumer, which raises it
         incoming.finish(error)
     else:
         incoming.finish()
@@ -156,6 +156,6 @@ def _write(run: _Run) -> None:
         for frame, mask in run.outgoing:
             for sink in run.sinks:
                 sink.write(frame, mask)
-    except BaseException as error:  # kept for the loop, which raises it
+    except BaseException as error:  # noqa: BLE001  # kept for the loop, which raises it
         run.write_error = error
         run.outgoing.cancel()

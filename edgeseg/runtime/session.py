@@ -1,4 +1,4 @@
-"""Own one frame's way to its mask: pre-processing, engine, post-processing, in that order. Read no source, write no sink."""
+"""Own one frame's way to its mask: pre-processing, engine, post-processing. Read no source, write no sink."""
 
 from __future__ import annotations
 

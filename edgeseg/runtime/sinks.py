@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from edgeseg.packages import require
 from edgeseg.runtime.sources import Frame
 from edgeseg.spec import LabelSpec
 
-__all__ = ["MaskFolder", "MaskSink", "OverlayVideo", "open_sink"]
+__all__ = ["MaskFolder", "MaskSink", "OverlayVideo", "open_sink", "open_sinks"]
 
+NO_SINK = "none"
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
 
 
@@ -145,6 +147,22 @@ class OverlayVideo(MaskSink):
     def _unwind(self, error: BaseException) -> None:
         with contextlib.suppress(type(error)):
             self._stack.__exit__(type(error), error, None)
+
+
+@contextlib.contextmanager
+def open_sinks(names: Sequence[str], labels: LabelSpec, *, fps: float, alpha: float = 0.5) -> Iterator[list[MaskSink]]:
+    """Open every sink that is named, ``none`` being none; those that are not closed by the end are abandoned.
+
+    Raises:
+        OutputError, MissingPackageError: as ``open_sink``; the sinks before it leave nothing.
+    """
+    with contextlib.ExitStack() as stack:
+        opened: list[MaskSink] = []
+        for name in names:
+            if name != NO_SINK:
+                opened.append(open_sink(name, labels, fps=fps, alpha=alpha))
+                stack.callback(opened[-1].abandon)
+        yield opened
 
 
 def open_sink(name: str, labels: LabelSpec, *, fps: float, alpha: float = 0.5) -> MaskSink:

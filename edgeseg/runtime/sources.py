@@ -1,4 +1,4 @@
-"""Own frames: video files, image folders, cameras and network streams through OpenCV. Decide no policy, drop nothing."""
+"""Own frames: video files, image folders, cameras and streams through OpenCV. Decide no policy, drop nothing."""
 
 from __future__ import annotations
 

@@ -202,8 +202,11 @@ def test_a_camera_that_is_not_there_is_refused(edgeseg: Any, chain: Any) -> None
     one_line(edgeseg("run", chain.fp32, "73"), FAILURE, "camera 73")
 
 
-def test_a_sink_of_unknown_kind_is_refused(edgeseg: Any, chain: Any, clip: Path) -> None:
-    one_line(edgeseg("run", chain.fp32, clip, "masks.gif"), FAILURE, ".gif", ".mp4")
+def test_a_sink_of_unknown_kind_is_refused_and_the_one_before_it_leaves_nothing(
+    edgeseg: Any, chain: Any, clip: Path, tmp_path: Path
+) -> None:
+    one_line(edgeseg("run", chain.fp32, clip, "overlay.mp4", "masks.gif"), FAILURE, ".gif", ".mp4")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unwritable_output_is_refused_by_every_command_that_writes(

@@ -67,7 +67,7 @@ def test_safetensors_are_loaded(net: Any, tmp_path: Path) -> None:
 
 def test_a_pickled_whole_model_is_refused_with_the_reason_and_not_run(net: Any, tmp_path: Path) -> None:
     torch.save(net, tmp_path / "whole.pt")
-    with pytest.raises(ModelError, match="run code when they are loaded.*state_dict"):
+    with pytest.raises(ModelError, match=r"run code when they are loaded.*state_dict"):
         load_checkpoint(net, tmp_path / "whole.pt")
 
 

@@ -13,7 +13,7 @@ from edgeseg import Session
 from edgeseg.errors import OutputError, ShapeError, SourceError
 from edgeseg.imaging.images import read_label
 from edgeseg.runtime.loop import run_loop
-from edgeseg.runtime.sinks import MaskFolder, MaskSink, OverlayVideo, open_sink
+from edgeseg.runtime.sinks import MaskFolder, MaskSink, OverlayVideo, open_sink, open_sinks
 from edgeseg.runtime.sources import Frame, FrameSource, ImageFolder, VideoSource, open_source
 
 
@@ -138,6 +138,15 @@ def test_an_abandoned_or_empty_overlay_video_leaves_nothing(chain: Any, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_none_is_no_sink_and_open_sinks_are_abandoned_unless_closed(chain: Any, tmp_path: Path) -> None:
+    with Session(chain.fp32) as session:
+        labels = session.spec.model.labels
+    with open_sinks(["none", str(tmp_path / "a.mp4")], labels, fps=25) as opened:
+        assert [sink.name for sink in opened] == [str(tmp_path / "a.mp4")]
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_video_knows_its_length_and_rate(clip: Path) -> None:
     with open_source(str(clip)) as source:
         assert isinstance(source, VideoSource)
@@ -152,7 +161,7 @@ def test_a_stream_over_http_is_a_live_source(chain: Any, clip: Path) -> None:
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
     class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(clip.parent)))

@@ -18,7 +18,7 @@ REBUILD = "build it here with 'edgeseg build-engine NET.onnx --backend openvino'
 
 
 def cpu_properties(*, threads: int | None) -> dict[str, Any]:
-    """What a net is compiled and loaded with; float32 is said aloud, since CPUs with BF16 would take that by themselves."""
+    """What a net is compiled and loaded with; float32 is said aloud, since CPUs with BF16 would take that instead."""
     properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
