@@ -1,8 +1,10 @@
 """Metadata, extras and the entry point of edgeseg. The build system and the tools' settings are in pyproject.toml."""
 
+import os
 import re
 from pathlib import Path
 
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
@@ -27,6 +29,21 @@ RTX = ["tensorrt-rtx>=1.4; platform_machine == 'x86_64'"]
 REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
 VIDEO = ["av>=12"]
 DEMO = EXPORT + QUANTIZE + CPU + RTX + REPORT + VIDEO
+
+# -ffp-contract=off: every instruction set, and CUDA with --fmad=false, rounds alike.
+COMPILE = ["-O3", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra"]
+SANITIZE = ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+NATIVE = "edgeseg/imaging/native"
+is_sanitized = bool(os.environ.get("EDGESEG_SANITIZE"))
+native = Pybind11Extension(
+    "edgeseg.imaging._native",
+    sorted(path.as_posix() for path in Path(NATIVE).glob("*.cpp")),
+    depends=sorted(path.as_posix() for path in Path(NATIVE).glob("*.h")),
+    cxx_std=17,
+    extra_compile_args=COMPILE + (SANITIZE if is_sanitized else []),
+    extra_link_args=["-pthread", *(SANITIZE if is_sanitized else [])],
+)
+ParallelCompile(default=2).install()
 
 setup(
     name="edgeseg",
@@ -64,6 +81,7 @@ setup(
         "demo": DEMO,
         "dev": [*DEMO, "build", "hypothesis", "mypy", "pytest", "pytest-xdist", "ruff", "scikit-image"],
     },
+    ext_modules=[native],
     entry_points={"console_scripts": ["edgeseg = edgeseg.cli.main:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
