@@ -64,7 +64,7 @@ def test_every_frame_of_the_clip_gets_its_mask_and_its_overlay(demo: Demo) -> No
 def test_plans_for_rtx_are_built_and_said_to_need_a_card(demo: Demo) -> None:
     pytest.importorskip("tensorrt_rtx")
     for precision in ("fp32", "int8"):
-        assert (demo.folder / f"net.tensorrt-rtx.{precision}.engine").stat().st_size > 100_000
+        assert (demo.folder / f"rtx-{precision}.engine").stat().st_size > 100_000
     assert "running them needs an RTX GPU" in demo.said
 
 
@@ -72,8 +72,8 @@ def test_the_reports_hold_every_engine(demo: Demo) -> None:
     report = json.loads((demo.folder / "report.json").read_text())
     page = (demo.folder / "report.html").read_text()
     for precision in ("fp32", "int8"):
-        assert f"net.openvino.{precision}.engine" in json.dumps(report)
-        assert f"net.openvino.{precision}.engine" in page
+        assert f"cpu-{precision}.engine" in json.dumps(report)
+        assert f"cpu-{precision}.engine" in page
     assert "<svg" in page
 
 
@@ -87,7 +87,7 @@ def test_masks_of_run_equal_pytorchs_interpolate_and_argmax(call_in: Any, demo: 
     images.mkdir()
     for path in sorted((shipped_data() / "validation" / "images").iterdir())[:20]:
         (images / path.name).write_bytes(path.read_bytes())
-    done = call_in(["run", demo.folder / "net.openvino.fp32.engine", images, "masks"], tmp_path)
+    done = call_in(["run", demo.folder / "cpu-fp32.engine", images, "masks"], tmp_path)
     assert done.returncode == 0, done.stderr
     equal = []
     for path in sorted(images.iterdir()):
