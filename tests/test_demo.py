@@ -12,6 +12,7 @@ import pytest
 
 from edgeseg.data import shipped_data
 from edgeseg.imaging.images import read_label
+from edgeseg.runtime.sources import open_source
 
 FRAMES_IN_CLIP = 330
 #: goals of the demo: mean IoU of the shipped net, and what INT8 may lose of it
@@ -55,9 +56,9 @@ def test_fp32_reaches_its_accuracy_and_int8_keeps_it(demo: Demo) -> None:
 def test_every_frame_of_the_clip_gets_its_mask_and_its_overlay(demo: Demo) -> None:
     names = sorted(path.name for path in (demo.folder / "masks").iterdir())
     assert names == [f"{index:06d}.png" for index in range(FRAMES_IN_CLIP)]
-    capture = cv2.VideoCapture(str(demo.folder / "overlay.mp4"))
-    shapes = {picture.shape for picture in iter(lambda: capture.read()[1], None)}
-    assert shapes == {(720, 1280, 3)}
+    with open_source(str(demo.folder / "overlay.mp4")) as overlay:
+        shapes = [frame.bgr.shape for frame in overlay]
+    assert shapes == [(720, 1280, 3)] * FRAMES_IN_CLIP
     assert f"{FRAMES_IN_CLIP} masks, 0 frames dropped" in demo.said
 
 
