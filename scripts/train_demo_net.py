@@ -96,8 +96,7 @@ def augment(frames_bgr: torch.Tensor, random: torch.Generator) -> torch.Tensor:
 
     gain = (1 + draw(1, 0.1)) * (1 + draw(3, 0.04))
     grey = rgb.mean(dim=1, keepdim=True)
-    varied = (grey + (rgb - grey) * (1 + draw(1, 0.12))) * gain + draw(1, 0.03)
-    varied = (varied + torch.randn(varied.shape, generator=random) * draw(1, 0.012)).clamp(0, 1)
+    varied = ((grey + (rgb - grey) * (1 + draw(1, 0.12))) * gain + draw(1, 0.03)).clamp(0, 1)
     mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     return ((varied - mean) / std).contiguous(memory_format=torch.channels_last)
 
@@ -137,7 +136,7 @@ def train(net: nn.Module, frames: torch.Tensor, labels: torch.Tensor, options: O
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(progress, options.peak_rate)
         loss = _step(net, optimizer, augment(frames[chosen], random), labels[chosen].long(), options)
-        if step % 50 == 0:
+        if step % 100 == 0:
             print(
                 f"step {step:5d}  {100 * progress:3.0f} %  loss {loss:.4f}  {time.monotonic() - start:4.0f} s",
                 flush=True,
@@ -189,11 +188,11 @@ def save(net: nn.Module, path: Path) -> None:
 def parse_options() -> Options:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Train the demo net on synthetic streets, on the CPU.")
-    parser.add_argument("--steps", type=int, default=1200, help="optimizer steps (default %(default)s)")
+    parser.add_argument("--steps", type=int, default=2400, help="optimizer steps (default %(default)s)")
     parser.add_argument("--minutes", type=float, help="train for this wall time instead of a number of steps")
     parser.add_argument("--scenes", type=int, default=480, help="scenes to draw, 3 frames each (default %(default)s)")
-    parser.add_argument("--batch", type=int, default=8, help="frames a step (default %(default)s)")
-    parser.add_argument("--peak-rate", type=float, default=4e-3, help="highest learning rate (default %(default)s)")
+    parser.add_argument("--batch", type=int, default=4, help="frames a step (default %(default)s)")
+    parser.add_argument("--peak-rate", type=float, default=3e-3, help="highest learning rate (default %(default)s)")
     parser.add_argument("--decay", type=float, default=1e-2, help="AdamW's weight decay (default %(default)s)")
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16",
                         help="of convolutions; fp32 where the CPU lacks bfloat16 (default %(default)s)")  # fmt: skip

@@ -12,6 +12,7 @@ import pytest
 
 from edgeseg.data import shipped_data
 from edgeseg.imaging.images import read_label
+from edgeseg.runtime.sources import open_source
 
 FRAMES_IN_CLIP = 330
 #: goals of the demo: mean IoU of the shipped net, and what INT8 may lose of it
@@ -55,16 +56,16 @@ def test_fp32_reaches_its_accuracy_and_int8_keeps_it(demo: Demo) -> None:
 def test_every_frame_of_the_clip_gets_its_mask_and_its_overlay(demo: Demo) -> None:
     names = sorted(path.name for path in (demo.folder / "masks").iterdir())
     assert names == [f"{index:06d}.png" for index in range(FRAMES_IN_CLIP)]
-    capture = cv2.VideoCapture(str(demo.folder / "overlay.mp4"))
-    shapes = {picture.shape for picture in iter(lambda: capture.read()[1], None)}
-    assert shapes == {(720, 1280, 3)}
+    with open_source(str(demo.folder / "overlay.mp4")) as overlay:
+        shapes = [frame.bgr.shape for frame in overlay]
+    assert shapes == [(720, 1280, 3)] * FRAMES_IN_CLIP
     assert f"{FRAMES_IN_CLIP} masks, 0 frames dropped" in demo.said
 
 
 def test_plans_for_rtx_are_built_and_said_to_need_a_card(demo: Demo) -> None:
     pytest.importorskip("tensorrt_rtx")
     for precision in ("fp32", "int8"):
-        assert (demo.folder / f"net.tensorrt-rtx.{precision}.engine").stat().st_size > 100_000
+        assert (demo.folder / f"rtx-{precision}.engine").stat().st_size > 100_000
     assert "running them needs an RTX GPU" in demo.said
 
 
@@ -72,8 +73,8 @@ def test_the_reports_hold_every_engine(demo: Demo) -> None:
     report = json.loads((demo.folder / "report.json").read_text())
     page = (demo.folder / "report.html").read_text()
     for precision in ("fp32", "int8"):
-        assert f"net.openvino.{precision}.engine" in json.dumps(report)
-        assert f"net.openvino.{precision}.engine" in page
+        assert f"cpu-{precision}.engine" in json.dumps(report)
+        assert f"cpu-{precision}.engine" in page
     assert "<svg" in page
 
 
@@ -87,7 +88,7 @@ def test_masks_of_run_equal_pytorchs_interpolate_and_argmax(call_in: Any, demo: 
     images.mkdir()
     for path in sorted((shipped_data() / "validation" / "images").iterdir())[:20]:
         (images / path.name).write_bytes(path.read_bytes())
-    done = call_in(["run", demo.folder / "net.openvino.fp32.engine", images, "masks"], tmp_path)
+    done = call_in(["run", demo.folder / "cpu-fp32.engine", images, "masks"], tmp_path)
     assert done.returncode == 0, done.stderr
     equal = []
     for path in sorted(images.iterdir()):

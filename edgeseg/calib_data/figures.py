@@ -39,6 +39,10 @@ LEGS_BGR: tuple[Bgr, ...] = (
 )
 
 
+# Beyond this a limb is thinner than a pixel of the net's input: picture and labels both leave it out.
+VIEW_M = 34.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Person:
     """A walker: `start_m` is world (x, y, z) at time 0, `velocity_mps` along x and z; metres, BGR."""
@@ -138,11 +142,11 @@ class _Brush:
 
 
 def draw_person(canvas: Canvas, person: Person, time_s: float) -> None:
-    """Draw a person at a time; nothing when too near to the lens or beyond 60 m."""
+    """Draw a person at a time; nothing when too near to the lens or beyond `VIEW_M`."""
     foot = np.array([person.foot_at(time_s)])
     view = canvas.camera.to_view(foot)
     depth = float(view[0, 2])
-    if not 1.2 < depth < 60 or not canvas.camera.sees(person.foot_at(time_s), 1.0):
+    if not 1.2 < depth < VIEW_M or not canvas.camera.sees(person.foot_at(time_s), 1.0):
         return
     height_px = canvas.camera.focal_px * person.height_m / depth
     shade = canvas.light.shade((0.0, 0.3, -0.95)) * 0.75 + 0.3

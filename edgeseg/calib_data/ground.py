@@ -20,7 +20,7 @@ KERB_M = 0.13
 VIEW_M = 420.0
 TEXTURE_M = 180.0
 # Beyond this a mark is thinner than a pixel of the net's input: picture and labels both leave it out.
-MARK_VIEW_M = 62.0
+MARK_VIEW_M = 55.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,8 @@ GREEN: Bgr = (86, 124, 30)
 WHITE: Bgr = (236, 238, 240)
 YELLOW: Bgr = (40, 196, 240)
 POST_BGR: Bgr = (132, 132, 130)
+# Beyond this a post is thinner than a pixel of the net's input: picture and labels both leave it out.
+VIEW_M = 42.0
 KINDS = ("limit", "yield", "stop", "parking", "crossing", "priority", "lights", "board")
 Outline = list[tuple[float, float]]
 
@@ -41,7 +43,7 @@ def random_sign(
     return Sign(
         foot_m=foot_m,
         kind=chosen,
-        radius_m=rng.uniform(0.42, 0.58),
+        radius_m=rng.uniform(0.5, 0.66),
         height_m=rng.uniform(2.3, 3.0),
     )
 
@@ -109,15 +111,15 @@ def _layers(kind: str) -> list[tuple[Outline, float, Bgr]]:
 
 
 def draw_sign(canvas: Canvas, sign: Sign, time_s: float) -> None:
-    """Draw post and plate; nothing when behind the lens or beyond 75 m."""
+    """Draw post and plate; nothing when behind the lens or beyond `VIEW_M`."""
     depth = float(canvas.camera.to_view(np.array([sign.foot_m]))[0, 2])
-    if not 1.5 < depth < 75:
+    if not 1.5 < depth < VIEW_M:
         return
     shade = canvas.light.shade((0.0, 0.2, -0.98)) * 0.7 + 0.34
     _flat(
         canvas,
         sign,
-        _box(0.07, sign.height_m / 2, sign.height_m / 2),
+        _box(0.085, sign.height_m / 2, sign.height_m / 2),
         POST_BGR,
         shade,
         depth,
@@ -135,7 +137,7 @@ def _lights(canvas: Canvas, sign: Sign, time_s: float, shade: float, depth_m: fl
     _flat(
         canvas,
         sign,
-        _box(0.24, 0.62, sign.height_m + 0.3),
+        _box(0.28, 0.62, sign.height_m + 0.3),
         (44, 46, 44),
         shade,
         depth_m,

@@ -44,8 +44,12 @@ def build_engine(
         raise click.UsageError(f"--calib-data and --calib-method do nothing for --precision {precision}")
     if precision == "int8" and calib_data is None:
         raise click.UsageError("--precision int8 needs --calib-data FOLDER with about 32 typical frames")
-    chosen = best_backend() if backend == "auto" else backend
     target = out or onnx.with_suffix(".engine")
+    if target.suffix in (".onnx", ".json"):
+        raise click.UsageError(
+            f"{target} would take the place of a model or a sidecar; name the engine {target.stem}.engine"
+        )
+    chosen = best_backend() if backend == "auto" else backend
     options = BuildOptions(
         backend=chosen, precision=precision, calibration_folder=calib_data, calibration_method=calib_method or "max"
     )

@@ -7,11 +7,16 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from edgeseg.spec import BackendName
+
 NET = "edgeseg.export.nets.demo_unet:demo_unet"
 INPUT_SIZE = "256x512"
+SHORT: dict[BackendName, str] = {"openvino": "cpu", "tensorrt": "trt", "tensorrt-rtx": "rtx"}
 
 
 @click.command()
@@ -51,9 +56,9 @@ def demo(out: Path) -> None:
     _summary(out)
 
 
-def _build(out: Path, onnx: Path, backend: str, data: Path) -> list[Path]:
+def _build(out: Path, onnx: Path, backend: BackendName, data: Path) -> list[Path]:
     """FP32 and INT8 engines of one back end."""
-    fp32, int8 = out / f"net.{backend}.fp32.engine", out / f"net.{backend}.int8.engine"
+    fp32, int8 = (out / f"{SHORT[backend]}-{precision}.engine" for precision in ("fp32", "int8"))
     _edgeseg("build-engine", onnx, "-o", fp32, "--backend", backend, "--precision", "fp32")
     _edgeseg("build-engine", onnx, "-o", int8, "--backend", backend, "--precision", "int8", "--calib-data", data)
     return [fp32, int8]
@@ -78,18 +83,26 @@ def _edgeseg(*words: str | Path) -> None:
         raise click.exceptions.Exit(done.returncode)
 
 
+def _medians(report: Path) -> dict[str, float]:
+    """Milliseconds from a frame to its mask, by engine."""
+    measured = json.loads(report.read_text())["measurements"]
+    whole = [one for one in measured if one["scope"] == "frame-to-mask"]
+    return {one["engine"]: one["stages"]["total"]["stats"]["p50_ms"] for one in whole}
+
+
 def _summary(out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
     accuracy = json.loads((out / "accuracy.json").read_text())
-    table = Table("engine", "precision", "back end", "mIoU %", "pixel acc. %", "MB", title="demo")
+    p50_ms = _medians(out / "report.json")
+    table = Table("engine", "mIoU %", "pixel acc. %", "frame to mask, ms", "MB", title="demo")
     for one in accuracy:
         engine = Path(one["engine"])
         share = one["accuracy"]
         size_mb = engine.stat().st_size / 1e6
-        figures = (f"{share['miou'] * 100:.2f}", f"{share['pixel_accuracy'] * 100:.2f}", f"{size_mb:.2f}")
-        table.add_row(engine.name, one["precision"], one["backend"], *figures)
+        shares = (f"{share['miou'] * 100:.2f}", f"{share['pixel_accuracy'] * 100:.2f}")
+        table.add_row(engine.name, *shares, f"{p50_ms[engine.name]:.1f}", f"{size_mb:.2f}")
     click.echo()
     Console().print(table)
     for path in sorted(out.iterdir()):

@@ -141,6 +141,13 @@ def test_calibration_data_without_int8_is_refused(edgeseg: Any, chain: Any) -> N
     one_line(edgeseg("build-engine", chain.onnx, "-o", "x", "--calib-data", chain.images), USAGE, "--calib-data")
 
 
+@pytest.mark.parametrize("name", ["net.onnx", "net.json"])
+def test_an_engine_may_not_take_the_place_of_the_model(edgeseg: Any, chain_copy: Path, name: str) -> None:
+    before = (chain_copy / name).read_bytes()
+    one_line(edgeseg("build-engine", "net.onnx", "-o", name), USAGE, name, "net.engine")
+    assert (chain_copy / name).read_bytes() == before
+
+
 def test_fp16_on_the_cpu_is_refused(edgeseg: Any, chain: Any) -> None:
     done = edgeseg("build-engine", chain.onnx, "-o", "x", "--precision", "fp16", "--backend", "openvino")
     one_line(done, FAILURE, "fp16", "int8")

@@ -52,7 +52,11 @@ class DemoUnet(nn.Module):
         self.stem = nn.Sequential(ConvBlock(3, half, stride=2), ConvBlock(half, half))
         self.down4 = nn.Sequential(ConvBlock(half, quarter, stride=2), ConvBlock(quarter, quarter))
         self.down8 = nn.Sequential(ConvBlock(quarter, eighth, stride=2), ConvBlock(eighth, eighth))
-        self.down16 = nn.Sequential(ConvBlock(eighth, deep, stride=2), ConvBlock(deep, deep), ConvBlock(deep, deep))
+        self.down16 = nn.Sequential(
+            ConvBlock(eighth, deep, stride=2),
+            ConvBlock(deep, deep),
+            ConvBlock(deep, deep),
+        )
         self.up8 = UpBlock(deep, eighth)
         self.up4 = UpBlock(eighth, quarter)
         self.up2 = UpBlock(quarter, half)
