@@ -17,10 +17,12 @@ __all__ = [
     "HeadSpec",
     "IOTensor",
     "InputSpec",
+    "Interpolation",
     "LabelSpec",
     "ModelSpec",
     "PrecisionKind",
     "PrecisionSpec",
+    "ResizeRule",
     "read_engine_spec",
     "read_labels",
     "read_model_spec",
@@ -30,6 +32,8 @@ __all__ = [
 
 BackendName = Literal["openvino", "tensorrt", "tensorrt-rtx"]
 PrecisionKind = Literal["fp32", "fp16", "int8"]
+ResizeRule = Literal["stretch", "letterbox", "crop"]
+Interpolation = Literal["linear", "antialias"]
 MAX_CLASSES = 255  # a mask is uint8 and 255 is the customary ignore label
 
 
@@ -54,8 +58,11 @@ class LabelSpec(_Record, frozen=True, kw_only=True):
 class InputSpec(_Record, frozen=True, kw_only=True):
     """The image input of the net: a frame becomes ``(pixel / 255 - mean) / std`` at ``size_hw``.
 
-    ``resize`` stretch with ``interpolation`` linear is cv2.INTER_LINEAR and torch's
-    ``interpolate(mode="bilinear", align_corners=False)``: half-pixel centres, no antialiasing.
+    ``resize`` says where the frame goes: ``edgeseg.imaging.geometry.place``; letterbox fills the rest with the grey
+    level ``pad_value`` (0-255). ``interpolation`` linear is cv2.INTER_LINEAR and torch's ``interpolate(mode="bilinear",
+    align_corners=False)``: half-pixel centres, two neighbours an axis. antialias is Pillow's BILINEAR and torchvision's
+    ``Resize(antialias=True)``: where the frame shrinks, all pixels under the output pixel count. Take the one that the
+    training took.
     """
 
     name: str
@@ -65,8 +72,9 @@ class InputSpec(_Record, frozen=True, kw_only=True):
     std: tuple[float, ...]
     layout: Literal["NCHW"] = "NCHW"
     dtype: Literal["float32"] = "float32"
-    resize: Literal["stretch"] = "stretch"
-    interpolation: Literal["linear"] = "linear"
+    resize: ResizeRule = "stretch"
+    interpolation: Interpolation = "linear"
+    pad_value: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.size_hw) < 1:
@@ -75,6 +83,8 @@ class InputSpec(_Record, frozen=True, kw_only=True):
             raise ValueError(f"{self.colour} takes {self.channels} values of mean and std")
         if min(self.std) <= 0:
             raise ValueError(f"std {self.std} must be above 0")
+        if not 0 <= self.pad_value <= 255:
+            raise ValueError(f"pad value {self.pad_value} must be a grey level, 0 to 255")
 
     @property
     def channels(self) -> int:

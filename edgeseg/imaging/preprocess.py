@@ -1,17 +1,28 @@
-"""Own the way from a BGR frame to the input tensor. The one definition for calibration, evaluation and runtime."""
+"""Own the way from a frame to the input tensor. The one definition for calibration, evaluation and runtime."""
 
 from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import ShapeError
+from edgeseg.imaging import _native
+from edgeseg.imaging.formats import ColourMatrix, Picture, PixelFormat, TensorFormat, planes_of, size_wh_of
+from edgeseg.imaging.geometry import Placement, Rect, place
 from edgeseg.spec import InputSpec
 
-__all__ = ["Frame", "Preprocessor", "check_frame"]
+__all__ = ["Frame", "Preprocessor", "Tensor", "check_frame"]
 
-#: uint8 (H, W, 3), BGR, C-contiguous rows
+#: uint8 (H, W, 3), BGR, rows without gaps
 Frame = NDArray[np.uint8]
+#: of the TensorFormat's dtype and layout
+Tensor = NDArray[Any]
+
+KEPT_PLANS = 4  # a camera has one size, a data set a few; each plan holds its threads
 
 
 def check_frame(frame_bgr: Frame) -> None:
@@ -20,73 +31,137 @@ def check_frame(frame_bgr: Frame) -> None:
     Raises:
         ShapeError: says what was given.
     """
-    shape = np.shape(frame_bgr)
-    dtype = getattr(frame_bgr, "dtype", type(frame_bgr).__name__)
-    if len(shape) != 3 or shape[2] != 3 or min(shape) < 1 or dtype != np.uint8:
-        raise ShapeError(f"frame has shape {shape} and type {dtype}", "give a uint8 (height, width, 3) BGR array")
+    planes_of(frame_bgr, "BGR")
+
+
+class _Case(NamedTuple):
+    """What a plan is made for, besides the Preprocessor's own options."""
+
+    source_wh: tuple[int, int]
+    pixel_format: PixelFormat
+    colour_matrix: ColourMatrix
+    is_full_range: bool
+    roi: Rect | None
 
 
 class Preprocessor:
-    """Resize, colour order, scale and shift, in buffers that are allocated once.
+    """Colour conversion, resize, scale and shift in one pass over the pixels, in C++ and in buffers allocated once.
+
+    A tensor value is ``(pixel / 255 - mean) / std`` of the resized picture, computed in float32 throughout: nothing
+    is rounded to grey levels on the way. ``preprocess_reference`` says the same in NumPy.
+
+    Args:
+        spec: the model's input: size, colour, mean, std, resize rule, interpolation, pad.
+        threads: CPU threads; all cores of this process without it.
+        tensor_format: dtype and layout of the tensors; the spec's float32 NCHW without it.
 
     Example:
         >>> import numpy as np
         >>> from edgeseg.spec import InputSpec
         >>> spec = InputSpec(name="image", size_hw=(2, 4), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
         >>> tensor = np.empty(spec.shape, np.float32)
-        >>> Preprocessor(spec).into(tensor, np.full((4, 8, 3), 255, np.uint8))
+        >>> Preprocessor(spec, threads=1).into(tensor, np.full((4, 8, 3), 255, np.uint8))
         >>> float(tensor.min()), tensor.shape
         (1.0, (1, 3, 2, 4))
     """
 
-    def __init__(self, spec: InputSpec) -> None:
+    def __init__(
+        self, spec: InputSpec, *, threads: int | None = None, tensor_format: TensorFormat | None = None
+    ) -> None:
         self._spec = spec
-        height, width = spec.size_hw
-        self._resized = np.empty((height, width, 3), np.uint8)
-        self._coloured = np.empty((height, width, spec.channels), np.uint8)
-        mean, std = np.asarray(spec.mean, np.float64), np.asarray(spec.std, np.float64)
-        self._scale = (1.0 / (255.0 * std)).astype(np.float32)
-        self._shift = (-mean / std).astype(np.float32)
+        self._threads = len(os.sched_getaffinity(0)) if threads is None else threads
+        self._format = tensor_format or TensorFormat()
+        self._plans: OrderedDict[_Case, _native.Preprocess] = OrderedDict()
 
-    def into(self, tensor: NDArray[np.float32], frame_bgr: Frame) -> None:
-        """Write a frame into ``tensor``.
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of one frame's tensor, in the tensor format's layout."""
+        batch, channels, height, width = self._spec.shape
+        return (batch, channels, height, width) if self._format.layout == "NCHW" else (batch, height, width, channels)
+
+    def placement(self, source_wh: tuple[int, int], *, roi: Rect | None = None) -> Placement:
+        """Which part of a picture fills which part of the tensor."""
+        height, width = self._spec.size_hw
+        return place(self._spec.resize, source_wh=source_wh, size_wh=(width, height), roi=roi)
+
+    def into(
+        self,
+        tensor: Tensor,
+        picture: Picture,
+        *,
+        pixel_format: PixelFormat = "BGR",
+        colour_matrix: ColourMatrix = "BT.601",
+        is_full_range: bool = False,
+        roi: Rect | None = None,
+        batch_index: int = 0,
+    ) -> None:
+        """Write a picture into ``tensor``.
 
         Args:
-            tensor: float32, the spec's NCHW shape, host memory of the caller.
-            frame_bgr: uint8 (H, W, 3), any size from 1x1.
+            tensor: host memory of the caller, C-contiguous, ``shape`` with any batch size; not the picture's memory.
+            picture: uint8, any size from 1x1 (YUV: even), any pitch; its form is told at ``formats.planes_of``.
+            pixel_format: of the picture.
+            colour_matrix: of a YUV picture.
+            is_full_range: a YUV picture uses 0-255 (JPEG) instead of 16-235 (video).
+            roi: the part of the picture to take, as if it were the whole.
+            batch_index: which image of the batch to write; the others are left alone.
         Raises:
-            ShapeError: the frame or the tensor is not of that form.
+            ShapeError: the picture or the tensor is not of that form, or they overlap.
         """
-        check_frame(frame_bgr)
-        if tensor.shape != self._spec.shape or tensor.dtype != np.float32:
-            raise ShapeError(f"tensor is {tensor.dtype} {tensor.shape}", f"give float32 {self._spec.shape}")
-        pixels = self._colour(self._resize(frame_bgr))
-        for channel in range(self._spec.channels):
-            plane = tensor[0, channel]
-            np.multiply(pixels[:, :, channel], self._scale[channel], out=plane, dtype=np.float32)
-            np.add(plane, self._shift[channel], out=plane)
+        planes = planes_of(picture, pixel_format)
+        case = _Case(size_wh_of(planes), pixel_format, colour_matrix, is_full_range, roi)
+        plan = self._plans.get(case)
+        try:
+            if plan is None:
+                plan = self._add(case)
+            plan.run(planes, tensor, batch_index)
+        except ValueError as error:
+            what, _, hint = str(error).rpartition(": ")
+            raise ShapeError(what or hint, hint if what else "") from error
 
-    def tensor(self, frame_bgr: Frame) -> NDArray[np.float32]:
-        """A new float32 NCHW tensor of one frame, owned by the caller."""
-        tensor = np.empty(self._spec.shape, np.float32)
-        self.into(tensor, frame_bgr)
+    def tensor(
+        self,
+        picture: Picture,
+        *,
+        pixel_format: PixelFormat = "BGR",
+        colour_matrix: ColourMatrix = "BT.601",
+        is_full_range: bool = False,
+        roi: Rect | None = None,
+    ) -> Tensor:
+        """A new tensor of one picture, owned by the caller; see ``into``."""
+        tensor: Tensor = np.empty(self.shape, self._format.dtype)
+        self.into(
+            tensor,
+            picture,
+            pixel_format=pixel_format,
+            colour_matrix=colour_matrix,
+            is_full_range=is_full_range,
+            roi=roi,
+        )
         return tensor
 
-    def _resize(self, frame_bgr: Frame) -> Frame:
-        import cv2
-
+    def _add(self, case: _Case) -> _native.Preprocess:
+        source, target = self.placement(case.source_wh, roi=case.roi)
         height, width = self._spec.size_hw
-        if frame_bgr.shape[:2] == (height, width):
-            return frame_bgr
-        cv2.resize(frame_bgr, (width, height), dst=self._resized, interpolation=cv2.INTER_LINEAR)
-        return self._resized
-
-    def _colour(self, pixels_bgr: Frame) -> Frame:
-        import cv2
-
-        if self._spec.colour == "BGR":
-            return pixels_bgr
-        if self._spec.colour == "RGB":
-            return pixels_bgr[:, :, ::-1]
-        cv2.cvtColor(pixels_bgr, cv2.COLOR_BGR2GRAY, dst=self._coloured)
-        return self._coloured.reshape(*self._spec.size_hw, 1)
+        plan = _native.Preprocess(
+            pixel_format=case.pixel_format,
+            source_wh=case.source_wh,
+            matrix=case.colour_matrix,
+            is_full_range=case.is_full_range,
+            source_xywh=source,
+            size_wh=(width, height),
+            target_xywh=target,
+            pad=self._spec.pad_value,
+            interpolation=self._spec.interpolation,
+            colour=self._spec.colour,
+            dtype=self._format.dtype,
+            layout=self._format.layout,
+            mean=self._spec.mean,
+            std=self._spec.std,
+            quantum=self._format.scale,
+            threads=self._threads,
+        )
+        if len(self._plans) >= KEPT_PLANS:
+            self._plans.popitem(last=False)
+        self._plans[case] = plan
+        return plan

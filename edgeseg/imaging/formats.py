@@ -1,0 +1,170 @@
+"""Own how pictures and tensors lie in memory: pixel formats, planes, pitch, tensor layouts. Compute no pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from mmap import mmap
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.errors import ShapeError
+
+__all__ = [
+    "COLOUR_MATRICES",
+    "PIXEL_FORMATS",
+    "ColourMatrix",
+    "Memory",
+    "Picture",
+    "PixelFormat",
+    "Plane",
+    "TensorFormat",
+    "picture_view",
+    "planes_of",
+    "size_wh_of",
+]
+
+PixelFormat = Literal["BGR", "RGB", "BGRA", "RGBA", "GRAY8", "YUYV", "UYVY", "NV12", "I420"]
+ColourMatrix = Literal["BT.601", "BT.709"]
+PIXEL_FORMATS: tuple[PixelFormat, ...] = ("BGR", "RGB", "BGRA", "RGBA", "GRAY8", "YUYV", "UYVY", "NV12", "I420")
+COLOUR_MATRICES: tuple[ColourMatrix, ...] = ("BT.601", "BT.709")
+
+Plane: TypeAlias = NDArray[np.uint8]
+#: One array, or the planes of a planar format; see ``planes_of``.
+Picture: TypeAlias = "Plane | tuple[Plane, ...]"
+Memory: TypeAlias = "bytes | bytearray | memoryview | mmap | NDArray[Any]"
+
+_BYTES_A_PIXEL = {"BGR": 3, "RGB": 3, "BGRA": 4, "RGBA": 4, "YUYV": 2, "UYVY": 2}
+_PLANES = {"NV12": 2, "I420": 3}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorFormat:
+    """How the input tensor is held.
+
+    Args:
+        dtype: uint8 and int8 hold ``round(value / scale)``, half to even, clamped to what they can hold.
+        layout: NCHW planes or NHWC pixels.
+        scale: what one step of uint8 or int8 is worth, above 0; 1 for floats. With mean 0, std 1 and a scale of
+            1/255 uint8 holds plain grey levels.
+    """
+
+    dtype: Literal["float32", "float16", "uint8", "int8"] = "float32"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            raise ShapeError(f"scale is {self.scale}", "give a value above 0")
+        if self.scale != 1.0 and self.dtype in ("float32", "float16"):
+            raise ShapeError(f"scale is {self.scale} for {self.dtype}", "only uint8 and int8 are scaled")
+
+
+def planes_of(picture: Picture, pixel_format: PixelFormat) -> tuple[Plane, ...]:
+    """The planes of a picture as views, nothing is copied.
+
+    Args:
+        picture: uint8, any pitch (the first stride), no gaps inside a row.
+            BGR, RGB (H, W, 3); BGRA, RGBA (H, W, 4); GRAY8 (H, W); YUYV, UYVY (H, W, 2);
+            NV12 (H * 3/2, W), or a tuple of luma (H, W) and chroma (H/2, W) or (H/2, W/2, 2);
+            I420 (H * 3/2, W) without gaps, or a tuple of luma (H, W), U and V (H/2, W/2) each.
+        pixel_format: names the form.
+    Raises:
+        ShapeError: another number of dimensions, planes or channels. Sizes of planes are checked by the kernels.
+    """
+    count = _PLANES.get(pixel_format, 1)
+    if isinstance(picture, tuple):
+        if len(picture) != count or np.ndim(picture[0]) < 2:
+            raise ShapeError(
+                f"{len(picture)} planes as a picture", f"{pixel_format} has {count}, rows and columns each"
+            )
+        return picture
+    shape, dtype = np.shape(picture), getattr(picture, "dtype", type(picture).__name__)
+    channels = _BYTES_A_PIXEL.get(pixel_format)
+    is_formed = len(shape) == 2 if channels is None else len(shape) == 3 and shape[2] == channels
+    if dtype != np.uint8 or not is_formed or min(shape) < 1:
+        expected = "(height, width" + (f", {channels})" if channels else " * 3/2)" if count > 1 else ")")
+        expected = expected.replace("height, width * 3/2", "height * 3/2, width")
+        raise ShapeError(f"frame has shape {shape} and type {dtype}", f"give a uint8 {expected} {pixel_format} array")
+    return _split(picture, pixel_format) if count > 1 else (picture,)
+
+
+def _split(picture: Plane, pixel_format: PixelFormat) -> tuple[Plane, ...]:
+    """Luma above chroma, as OpenCV and most decoders hand it over."""
+    rows, width = picture.shape
+    height = rows // 3 * 2
+    if rows % 3 or width % 2:
+        raise ShapeError(
+            f"{pixel_format} frame has shape {picture.shape}", "height * 3/2 rows and even sides are needed"
+        )
+    if pixel_format == "NV12":
+        return picture[:height], picture[height:]
+    if not picture.flags.c_contiguous:
+        raise ShapeError(f"I420 frame has strides {picture.strides}", "give its three planes as a tuple")
+    u, v = picture.reshape(-1)[height * width :].reshape(2, height // 2, width // 2)
+    return picture[:height], u, v
+
+
+def size_wh_of(planes: tuple[Plane, ...]) -> tuple[int, int]:
+    """The picture's width and height, from its first plane."""
+    height, width = np.shape(planes[0])[:2]
+    return width, height
+
+
+def picture_view(
+    buffer: Memory, pixel_format: PixelFormat, *, size_wh: tuple[int, int], pitch: int | None = None, offset: int = 0
+) -> Picture:
+    """A picture in raw memory, as V4L2, a decoder or a socket leaves it: arrays over it, nothing is copied.
+
+    Chroma planes follow the luma without a gap; NV12's have the luma's pitch, I420's half of it.
+
+    Args:
+        buffer: any object with the buffer protocol, without gaps.
+        pixel_format: names the form.
+        size_wh: the picture's size.
+        pitch: bytes from row to row; without, rows follow each other.
+        offset: where the picture begins in the buffer.
+    Returns:
+        What ``planes_of`` and ``Preprocessor`` take; valid as long as the buffer is.
+    Raises:
+        ShapeError: the buffer is too short, the pitch shorter than a row, or an odd side or pitch.
+
+    Example:
+        >>> luma, chroma = picture_view(bytes(6 * 8), "NV12", size_wh=(6, 4), pitch=8)
+        >>> luma.shape, chroma.shape, chroma.strides
+        ((4, 6), (2, 6), (8, 1))
+    """
+    width, height = size_wh
+    row_bytes = width * _BYTES_A_PIXEL.get(pixel_format, 1)
+    step = row_bytes if pitch is None else pitch
+    is_planar = pixel_format in _PLANES
+    if min(size_wh) < 1 or step < row_bytes or offset < 0:
+        raise ShapeError(
+            f"{pixel_format} of {size_wh} (width, height) with a pitch of {step} bytes at {offset}",
+            f"each side is 1 or more, the pitch {row_bytes} or more",
+        )
+    if (is_planar and (height % 2 or width % 2)) or (pixel_format == "I420" and step % 2):
+        raise ShapeError(
+            f"{pixel_format} of {size_wh} (width, height) with a pitch of {step} bytes", "they must be even"
+        )
+    forms = [(offset, height, row_bytes, step)]
+    if pixel_format == "NV12":
+        forms.append((offset + height * step, height // 2, width, step))
+    if pixel_format == "I420":
+        first, half = offset + height * step, step // 2
+        forms += [(first + i * (height // 2) * half, height // 2, width // 2, half) for i in (0, 1)]
+    planes = tuple(_rows(buffer, *form) for form in forms)
+    if is_planar:
+        return planes
+    channels = _BYTES_A_PIXEL.get(pixel_format)
+    return planes[0] if channels is None else planes[0].reshape(height, width, channels)
+
+
+def _rows(buffer: Memory, offset: int, rows: int, row_bytes: int, pitch: int) -> Plane:
+    memory: memoryview = memoryview(cast("Any", buffer))  # typing.Buffer comes with Python 3.12
+    needed = offset + (rows - 1) * pitch + row_bytes
+    if not memory.c_contiguous or memory.nbytes < needed:
+        raise ShapeError(f"the buffer has {memory.nbytes} bytes", f"this picture needs {needed}, without gaps")
+    flat: Plane = np.frombuffer(buffer, np.uint8)
+    return np.lib.stride_tricks.as_strided(flat[offset:], (rows, row_bytes), (pitch, 1), writeable=False)
