@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_EXTRA ?=
 OUT ?= demo
 
-.PHONY: demo test lint install train-demo calib-data dist clean
+.PHONY: demo test lint bench sanitize install train-demo calib-data dist clean
 
 $(VENV)/.installed: setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,22 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Against peers, in one run; the table and the JSON land in benchmarks/results.
+bench: install
+	$(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib" -p no:xdist -q --benchmark-only \
+	    --benchmark-disable-gc --benchmark-json=benchmarks/results/imaging.json
+
+# The kernels under AddressSanitizer and UndefinedBehaviorSanitizer: their tests, then random and wrong input.
+FUZZ_CASES ?= 55000
+SANITIZED := build/sanitized
+SANITIZER := PYTHONPATH=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 EDGESEG_SANITIZED=1 \
+    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so) $$(g++ -print-file-name=libstdc++.so)"
+sanitize: install
+	EDGESEG_SANITIZE=1 $(BIN)/python setup.py -q build --build-lib $(SANITIZED) --build-temp $(SANITIZED)-tmp
+	$(SANITIZER) $(BIN)/python -m pytest -q -n 2 -p no:cacheprovider tests/imaging
+	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_preprocess.py --cases $(FUZZ_CASES)
+	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_postprocess.py --cases $(FUZZ_CASES)
 
 train-demo: install
 	$(BIN)/python scripts/train_demo_net.py

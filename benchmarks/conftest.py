@@ -1,0 +1,79 @@
+"""Own the ratios of a benchmark run: ours against each peer of the same group and turn, as a table and in the JSON."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgeseg.report.environment import read_environment
+
+RESULTS = Path(__file__).parent / "results"
+OURS = "edgeseg"
+
+
+def pytest_benchmark_update_json(config: Any, benchmarks: Any, output_json: dict[str, Any]) -> None:
+    """Add every ratio to the JSON, and write the same as Markdown beside it."""
+    del config, benchmarks
+    output_json["ratios"] = ratios(output_json["benchmarks"])
+    output_json["environment"] = msgspec.to_builtins(read_environment())
+    for key in ("commit_info", "machine_info"):  # a user's and a host's names say nothing to a reader
+        output_json.pop(key, None)
+    table = markdown(output_json)
+    (RESULTS / "imaging.md").write_text(table)
+    print("\n" + table)  # noqa: T201  # the run's own result
+
+
+def ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For every case and peer: medians over the turns, and the ratio of each turn, so that drift cancels."""
+    medians: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        key = (row["params"]["case"], row["params"]["who"])
+        medians.setdefault(key, []).append(row["stats"]["median"] * 1e3)
+    goals = {(row["params"]["case"], row["params"]["who"]): row["extra_info"].get("goal") for row in rows}
+    found = []
+    for (case, who), theirs in medians.items():
+        if who == OURS:
+            continue
+        ours = medians[case, OURS]
+        each = [their / our for our, their in zip(ours, theirs, strict=True)]
+        found.append(
+            {
+                "case": case,
+                "peer": who,
+                "ours_ms": statistics.median(ours),
+                "peer_ms": statistics.median(theirs),
+                "ratio": statistics.median(each),
+                "lowest": min(each),
+                "highest": max(each),
+                "goal": goals[case, who],
+            }
+        )
+    return found
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The ratios as a table, with what they were measured on and the bound that memory sets."""
+    machine = report["environment"]
+    bounds = {row["params"]["case"]: row["extra_info"] for row in report["benchmarks"] if row["params"]["who"] == OURS}
+    lines = [
+        "# Pixels: pre- and post-processing against peers",
+        "",
+        f"{report['datetime'][:10]}, {machine['cpu']}, load {machine['load_1min']}, {bounds[next(iter(bounds))]['threads']} threads; "
+        f"{json.dumps(bounds[next(iter(bounds))]['versions'])[1:-1]}. Medians; turns of ours and each peer alternate.",
+        "",
+        "| case | edgeseg ms | peer | peer ms | ratio (lowest to highest turn) | goal | bound by copy ms |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for one in report["ratios"]:
+        goal = "-" if one["goal"] is None else f">= {one['goal']}x {'met' if one['ratio'] >= one['goal'] else 'MISSED'}"
+        lines.append(
+            f"| {one['case']} | {one['ours_ms']:.2f} | {one['peer']} | {one['peer_ms']:.2f} | "
+            f"{one['ratio']:.1f}x ({one['lowest']:.1f} to {one['highest']:.1f}) | {goal} | "
+            f"{bounds[one['case']]['bound_ms']:.2f} |"
+        )
+    lines += ["", "The bound is what the case must read and write over the copy bandwidth measured beside it."]
+    return "\n".join(lines) + "\n"
