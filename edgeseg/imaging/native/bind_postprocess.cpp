@@ -1,0 +1,256 @@
+// Python's door to the mask and overlay plans: C buffers in, every shape, type and overlap checked, the lock released.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "postprocess.h"
+#include "postprocess_overlay.h"
+
+namespace py = pybind11;
+
+namespace edgeseg {
+namespace {
+
+constexpr const char* kFormats[] = {"f", "e", "b"};
+constexpr int kBytes[] = {4, 2, 1};
+constexpr const char* kNames[] = {"float32", "float16", "int8"};
+
+std::string shape_text(const py::buffer_info& info) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < info.shape.size(); ++i) text += (i ? ", " : "") + std::to_string(info.shape[i]);
+  return text + ")";
+}
+
+[[noreturn]] void refuse(const std::string& name, const py::buffer_info& info, const std::string& expected) {
+  throw py::value_error(name + " is '" + info.format + "' " + shape_text(info) + "; expected " + expected);
+}
+
+bool has_format(const py::buffer_info& info, const char* format) {
+  const char* given = info.format.c_str();
+  if (*given == '@' || *given == '=' || *given == '<') ++given;  // native order on every machine this builds for
+  return std::strcmp(given, format) == 0;
+}
+
+bool has_shape(const py::buffer_info& info, const std::vector<py::ssize_t>& shape) { return info.shape == shape; }
+
+// The bytes that a buffer touches, whatever the signs of its strides.
+struct Range {
+  const char *begin, *end;
+  explicit Range(const py::buffer_info& info) : begin(static_cast<const char*>(info.ptr)), end(begin + info.itemsize) {
+    for (std::size_t i = 0; i < info.shape.size(); ++i) {
+      const py::ssize_t reach = (info.shape[i] - 1) * info.strides[i];
+      (reach < 0 ? begin : end) += reach;
+    }
+  }
+  bool meets(const Range& other) const { return begin < other.end && other.begin < end; }
+};
+
+void refuse_overlap(const char* one, const py::buffer_info& a, const char* other, const py::buffer_info& b) {
+  if (Range(a).meets(Range(b))) throw py::value_error(std::string(one) + " and " + other + " overlap in memory");
+}
+
+void refuse_read_only(const char* name, const py::buffer_info& info) {
+  if (info.readonly) throw py::value_error(std::string(name) + " is read-only: give a writable buffer");
+}
+
+// uint8 rows that do not overlap one another, their pixels side by side; `bytes` a pixel.
+void check_rows(const char* name, const py::buffer_info& info, int height, int width, int bytes, bool is_output) {
+  std::vector<py::ssize_t> shape{height, width};
+  if (bytes > 1) shape.push_back(bytes);
+  std::string expected = "uint8 (" + std::to_string(height) + ", " + std::to_string(width);
+  expected += bytes > 1 ? ", " + std::to_string(bytes) + ")" : ")";
+  if (!has_format(info, "B") || !has_shape(info, shape)) refuse(name, info, expected);
+  const bool is_dense = (width == 1 || info.strides[1] == bytes) && (bytes == 1 || info.strides[2] == 1);
+  const py::ssize_t pitch = info.strides[0] < 0 ? -info.strides[0] : info.strides[0];
+  if (!is_dense || (is_output && height > 1 && pitch < static_cast<py::ssize_t>(width) * bytes))
+    throw py::value_error(std::string(name) + " has strides that leave no whole rows: its pixels stand side by side");
+  if (is_output) refuse_read_only(name, info);
+}
+
+LogitsView view_logits(const MaskSetup& setup, bool is_nhwc, const py::buffer_info& info) {
+  const int type = static_cast<int>(setup.type);
+  std::vector<py::ssize_t> shape{setup.channels, setup.logits_height, setup.logits_width};
+  if (is_nhwc) shape = {setup.logits_height, setup.logits_width, setup.channels};
+  const std::size_t lead = info.shape.size() == 4 && info.shape[0] == 1 ? 1 : 0;
+  const std::vector<py::ssize_t> given(info.shape.begin() + static_cast<std::ptrdiff_t>(lead), info.shape.end());
+  if (!has_format(info, kFormats[type]) || info.itemsize != kBytes[type] || given != shape)
+    refuse("logits", info, std::string(kNames[type]) + (is_nhwc ? " NHWC (" : " NCHW (") + std::to_string(shape[0]) +
+           ", " + std::to_string(shape[1]) + ", " + std::to_string(shape[2]) + "), with or without a batch of 1");
+  const py::ssize_t* strides = info.strides.data() + lead;
+  if (is_nhwc) return {static_cast<const char*>(info.ptr), strides[2], strides[0], strides[1]};
+  return {static_cast<const char*>(info.ptr), strides[0], strides[1], strides[2]};
+}
+
+class PyOverlayPlan {
+ public:
+  PyOverlayPlan(const py::buffer& colours, const py::buffer& is_clear, int weight, const py::object& boundary,
+                int threads)
+      : plan_(make_setup(colours, is_clear, weight, boundary, threads)) {}
+
+  OverlayPlan& plan() { return plan_; }
+
+  static OverlayJob make_job(const py::buffer_info& frame, const py::buffer_info& mask,
+                             const py::buffer_info& picture) {
+    if (mask.shape.size() != 2 || std::min(mask.shape[0], mask.shape[1]) < 1 ||
+        std::max(mask.shape[0], mask.shape[1]) > kMaxSide)
+      refuse("mask", mask, "uint8 (height, width) with sides of 1 to " + std::to_string(kMaxSide));
+    const int height = static_cast<int>(mask.shape[0]), width = static_cast<int>(mask.shape[1]);
+    check_rows("mask", mask, height, width, 1, false);
+    check_rows("frame", frame, height, width, 3, false);
+    check_rows("picture", picture, height, width, 3, true);
+    refuse_overlap("mask", mask, "picture", picture);
+    const bool is_in_place = frame.ptr == picture.ptr && frame.strides[0] == picture.strides[0];
+    if (!is_in_place) refuse_overlap("frame", frame, "picture", picture);
+    return {static_cast<const std::uint8_t*>(frame.ptr), frame.strides[0], static_cast<const std::uint8_t*>(mask.ptr),
+            mask.strides[0], static_cast<std::uint8_t*>(picture.ptr), picture.strides[0], height, width};
+  }
+
+  void run(const py::buffer& frame, const py::buffer& mask, const py::buffer& picture) {
+    const py::buffer_info frame_info = frame.request(), mask_info = mask.request(), picture_info = picture.request();
+    const OverlayJob job = make_job(frame_info, mask_info, picture_info);
+    py::gil_scoped_release release;
+    plan_.run(job);
+  }
+
+ private:
+  static OverlaySetup make_setup(const py::buffer& colours, const py::buffer& is_clear, int weight,
+                                 const py::object& boundary, int threads) {
+    OverlaySetup setup{};
+    const py::buffer_info table = colours.request(), clear = is_clear.request();
+    check_rows("colours", table, 256, 3, 1, false);
+    if (!has_format(clear, "?") || !has_shape(clear, {256})) refuse("is_clear", clear, "bool (256)");
+    for (int label = 0; label < 256; ++label) {
+      std::memcpy(setup.colours[label], static_cast<const char*>(table.ptr) + label * table.strides[0], 3);
+      setup.is_clear[label] = *(static_cast<const char*>(clear.ptr) + label * clear.strides[0]) != 0;
+    }
+    setup.weight = weight;
+    setup.has_boundary = !boundary.is_none();
+    setup.threads = threads;
+    if (!setup.has_boundary) return setup;
+    const auto colour = boundary.cast<std::vector<int>>();
+    if (colour.size() != 3 || *std::min_element(colour.begin(), colour.end()) < 0 ||
+        *std::max_element(colour.begin(), colour.end()) > 255)
+      throw py::value_error("boundary is no colour: give three values of 0 to 255");
+    for (std::size_t i = 0; i < 3; ++i) setup.boundary[i] = static_cast<std::uint8_t>(colour[i]);
+    return setup;
+  }
+
+  OverlayPlan plan_;
+};
+
+class PyMaskPlan {
+ public:
+  PyMaskPlan(const MaskSetup& setup, bool is_nhwc) : plan_(setup), is_nhwc_(is_nhwc) {}
+
+  void run(const py::buffer& logits, const py::buffer& mask, const py::object& confidence, const py::object& areas,
+           const py::object& overlay, const py::object& frame, const py::object& picture) {
+    const MaskSetup& setup = plan_.setup();
+    const py::buffer_info logits_info = logits.request(), mask_info = mask.request();
+    const LogitsView view = view_logits(setup, is_nhwc_, logits_info);
+    check_rows("mask", mask_info, setup.mask_height, setup.mask_width, 1, true);
+    refuse_overlap("logits", logits_info, "mask", mask_info);
+    MaskTarget target{static_cast<std::uint8_t*>(mask_info.ptr), mask_info.strides[0], nullptr, 0, nullptr};
+    std::vector<py::buffer_info> held;
+    held.reserve(4);
+    if (confidence.is_none() == setup.has_confidence)
+      throw py::value_error(setup.has_confidence ? "confidence is missing: this plan makes one"
+                                                 : "confidence is given: this plan makes none");
+    if (setup.has_confidence) {
+      held.push_back(confidence.cast<py::buffer>().request());
+      const py::buffer_info& info = held.back();
+      check_rows("confidence", info, setup.mask_height, setup.mask_width, 1, true);
+      refuse_overlap("confidence", info, "mask", mask_info);
+      refuse_overlap("confidence", info, "logits", logits_info);
+      target.confidence = static_cast<std::uint8_t*>(info.ptr);
+      target.confidence_pitch = info.strides[0];
+    }
+    std::int64_t counts[kLabels];
+    if (!areas.is_none()) target.areas = counts;
+    py::buffer_info areas_info;
+    if (!areas.is_none()) {
+      areas_info = areas.cast<py::buffer>().request();
+      const bool is_int64 = has_format(areas_info, "q") || has_format(areas_info, "l");
+      if (!is_int64 || areas_info.itemsize != 8 || !has_shape(areas_info, {kLabels}))
+        refuse("areas", areas_info, "int64 (256)");
+      refuse_read_only("areas", areas_info);
+    }
+    OverlayPlan* painter = nullptr;
+    OverlayJob job{};
+    if (!overlay.is_none()) {
+      painter = &overlay.cast<PyOverlayPlan&>().plan();
+      held.push_back(frame.cast<py::buffer>().request());
+      held.push_back(picture.cast<py::buffer>().request());
+      const py::buffer_info &frame_info = held[held.size() - 2], &picture_info = held.back();
+      job = PyOverlayPlan::make_job(frame_info, mask_info, picture_info);
+      refuse_overlap("frame", frame_info, "mask", mask_info);
+      refuse_overlap("logits", logits_info, "picture", picture_info);
+    }
+    {
+      py::gil_scoped_release release;
+      plan_.run(view, target);
+      if (painter != nullptr) painter->run(job);
+    }
+    if (areas.is_none()) return;
+    for (int label = 0; label < kLabels; ++label)  // by memcpy: the caller's buffer promises no alignment
+      std::memcpy(static_cast<char*>(areas_info.ptr) + label * areas_info.strides[0], &counts[label], sizeof counts[0]);
+  }
+
+ private:
+  MaskPlan plan_;
+  bool is_nhwc_;
+};
+
+int choice(const char* what, const std::string& given, const std::vector<std::string>& names) {
+  const auto found = std::find(names.begin(), names.end(), given);
+  if (found != names.end()) return static_cast<int>(found - names.begin());
+  std::string all;
+  for (const std::string& name : names) all += " " + name;
+  throw py::value_error(std::string(what) + " is '" + given + "'; expected one of" + all);
+}
+
+using Pair = std::pair<int, int>;
+using Box = std::tuple<int, int, int, int>;
+using FloatBox = std::tuple<float, float, float, float>;
+
+}  // namespace
+
+void bind_postprocess(py::module_& module) {
+  py::class_<PyOverlayPlan>(module, "OverlayPlan")
+      .def(py::init<const py::buffer&, const py::buffer&, int, const py::object&, int>(), py::kw_only(),
+           py::arg("colours"), py::arg("is_clear"), py::arg("weight"), py::arg("boundary") = py::none(),
+           py::arg("threads"))
+      .def("run", &PyOverlayPlan::run, py::arg("frame"), py::arg("mask"), py::arg("picture"));
+
+  py::class_<PyMaskPlan>(module, "MaskPlan")
+      .def(py::init([](int channels, Pair logits_hw, const std::string& layout, const std::string& dtype, float scale,
+                       Pair size_hw, const std::string& rule, FloatBox region, Box window, int outside, int ignored,
+                       bool has_confidence, int threads) {
+             MaskSetup setup{};
+             setup.channels = channels;
+             setup.logits_height = logits_hw.first, setup.logits_width = logits_hw.second;
+             setup.type = static_cast<LogitType>(choice("dtype", dtype, {"float32", "float16", "int8"}));
+             setup.scale = scale;
+             setup.mask_height = size_hw.first, setup.mask_width = size_hw.second;
+             setup.rule = static_cast<Rule>(choice("rule", rule, {"half_pixel", "align_corners", "nearest"}));
+             std::tie(setup.region_x, setup.region_y, setup.region_width, setup.region_height) = region;
+             std::tie(setup.window_x, setup.window_y, setup.window_width, setup.window_height) = window;
+             setup.outside = outside, setup.ignored = ignored;
+             setup.has_confidence = has_confidence, setup.threads = threads;
+             return new PyMaskPlan(setup, choice("layout", layout, {"NCHW", "NHWC"}) == 1);
+           }),
+           py::kw_only(), py::arg("channels"), py::arg("logits_hw"), py::arg("layout") = "NCHW",
+           py::arg("dtype") = "float32", py::arg("scale") = 1.0f, py::arg("size_hw"), py::arg("rule") = "half_pixel",
+           py::arg("region_xywh"), py::arg("window_xywh"), py::arg("outside") = 255, py::arg("ignored_class") = -1,
+           py::arg("has_confidence") = false, py::arg("threads"))
+      .def("run", &PyMaskPlan::run, py::arg("logits"), py::arg("mask"), py::kw_only(),
+           py::arg("confidence") = py::none(), py::arg("areas") = py::none(), py::arg("overlay") = py::none(), py::arg("frame") = py::none(),
+           py::arg("picture") = py::none());
+}
+
+}  // namespace edgeseg
