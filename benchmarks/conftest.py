@@ -59,11 +59,12 @@ def markdown(report: dict[str, Any]) -> str:
     """The ratios as a table, with what they were measured on and the bound that memory sets."""
     machine = report["environment"]
     bounds = {row["params"]["case"]: row["extra_info"] for row in report["benchmarks"] if row["params"]["who"] == OURS}
+    first = bounds[next(iter(bounds))]
     lines = [
         "# Pixels: pre- and post-processing against peers",
         "",
-        f"{report['datetime'][:10]}, {machine['cpu']}, load {machine['load_1min']}, {bounds[next(iter(bounds))]['threads']} threads; "
-        f"{json.dumps(bounds[next(iter(bounds))]['versions'])[1:-1]}. Medians; turns of ours and each peer alternate.",
+        f"{report['datetime'][:10]}, {machine['cpu']}, load {machine['load_1min']}, {first['threads']} threads; "
+        f"{json.dumps(first['versions'])[1:-1]}. Medians; turns of ours and each peer alternate.",
         "",
         "| case | edgeseg ms | peer | peer ms | ratio (lowest to highest turn) | goal | bound by copy ms |",
         "|---|---|---|---|---|---|---|",
