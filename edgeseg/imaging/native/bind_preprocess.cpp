@@ -2,9 +2,10 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <array>
-#include <cstring>
-#include <stdexcept>
+#include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,7 +21,8 @@ namespace {
 class BufferView {
  public:
   BufferView(py::handle object, const char* what, bool is_writable) : what_(what) {
-    if (PyObject_GetBuffer(object.ptr(), &view_, PyBUF_FORMAT | PyBUF_STRIDES | (is_writable ? PyBUF_WRITABLE : 0)) == 0) return;
+    const int flags = PyBUF_FORMAT | PyBUF_STRIDES | (is_writable ? PyBUF_WRITABLE : 0);
+    if (PyObject_GetBuffer(object.ptr(), &view_, flags) == 0) return;
     PyErr_Clear();
     throw py::value_error(std::string(what) + (is_writable ? " is no buffer that can be written, or read-only"
                                                            : " is no buffer with strides"));
@@ -104,7 +106,8 @@ char* checked_image(const BufferView& view, const Preprocess& plan, int batch_in
   const std::array<Py_ssize_t, 3> pixels = {options.height, options.width, plan.channels()};
   const std::array<Py_ssize_t, 3>& expected = options.is_nhwc ? pixels : planes;
   const bool fits = view.format() == letters[dtype] && view->ndim == 4 && view->shape[0] >= 1 &&
-                    std::equal(expected.begin(), expected.end(), view->shape + 1) && PyBuffer_IsContiguous(&*view, 'C') &&
+                    std::equal(expected.begin(), expected.end(), view->shape + 1) &&
+                    PyBuffer_IsContiguous(&*view, 'C') &&
                     reinterpret_cast<std::uintptr_t>(view->buf) % plan.value_bytes() == 0;
   if (!fits) {
     view.refuse(std::string("give C-contiguous, aligned ") + names[dtype] + " (N, " + std::to_string(expected[0]) +
@@ -216,7 +219,7 @@ void bind_preprocess(py::module_& module) {
            py::arg("pad"), py::arg("interpolation"), py::arg("colour"), py::arg("dtype"), py::arg("layout"),
            py::arg("mean"), py::arg("std"), py::arg("quantum"), py::arg("threads"))
       .def("run", &run, py::arg("planes"), py::arg("tensor"), py::arg("batch_index") = 0,
-           "Write a picture's planes (uint8 buffers) as image batch_index of the tensor; the interpreter lock is free.");
+           "Write a picture's planes (uint8 buffers) as one image of the tensor, with the interpreter lock released.");
 }
 
 }  // namespace edgeseg

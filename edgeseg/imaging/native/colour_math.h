@@ -15,7 +15,19 @@ EDGESEG_PIXEL float clamped(float value, float low, float high) {
   return raised > high ? high : raised;
 }
 
-// R'G'B' (0-255) = luma * Y + chroma terms + offset; the offsets hold the 128 of the chroma and the 16 of limited range.
+// To 0-255. Positive floats are ordered as their bits are, and a negative one's bits are a negative integer: integer
+// min and max are one instruction each where the float comparisons, minding NaN and -0, become three or four.
+EDGESEG_PIXEL float clamped_level(float value) {
+  union {
+    float f;
+    int i;
+  } bits = {value};
+  bits.i = bits.i > 0 ? bits.i : 0;
+  bits.i = bits.i < 0x437f0000 ? bits.i : 0x437f0000;  // 255.0f
+  return bits.f;
+}
+
+// R'G'B' (0-255) = luma * Y + chroma terms + offset; the offsets hold the chroma's 128 and the 16 of limited range.
 struct YuvMatrix {
   float luma, red_v, green_u, green_v, blue_u;
   float red_offset, green_offset, blue_offset;
@@ -50,7 +62,7 @@ EDGESEG_PIXEL float blue_chroma(const YuvMatrix& m, float u) { return m.blue_u *
 
 // One channel, clamped as every display does, not rounded.
 EDGESEG_PIXEL float with_luma(const YuvMatrix& m, float y, float chroma) {
-  return clamped(m.luma * y + chroma, 0.0f, 255.0f);
+  return clamped_level(m.luma * y + chroma);
 }
 
 // Grey of a picture in the BT.601 weights, whatever the picture's own matrix was: what cv2 and PIL call grey.

@@ -11,12 +11,7 @@
 namespace edgeseg {
 namespace {
 
-constexpr int kBlock = 256;  // pixels decoded at a time: six rows of them (two rows of three planes) stay in L1
-
-bool is_yuv(PixelFormat format) {
-  return format == PixelFormat::yuyv || format == PixelFormat::uyvy || format == PixelFormat::nv12 ||
-         format == PixelFormat::i420;
-}
+constexpr int kLargestRing = 32;  // rows kept decoded; beyond, where a picture shrinks 16 times, some are decoded twice
 
 bool has_half_rows(PixelFormat format) { return format == PixelFormat::nv12 || format == PixelFormat::i420; }
 
@@ -29,8 +24,8 @@ std::string size_text(int width, int height) { return std::to_string(width) + "x
 
 void check_side(const char* what, int width, int height) {
   if (std::min(width, height) >= 1 && std::max(width, height) <= kMaxSide) return;
-  throw std::invalid_argument(std::string(what) + " is " + size_text(width, height) + " (width x height): each side is 1 to " +
-                              std::to_string(kMaxSide));
+  throw std::invalid_argument(std::string(what) + " is " + size_text(width, height) +
+                              " (width x height): each side is 1 to " + std::to_string(kMaxSide));
 }
 
 void check_inside(const char* what, const Rect& rect, int width, int height) {
@@ -50,9 +45,9 @@ const PreprocessOptions& checked(const PreprocessOptions& options) {
   const bool is_odd_wide = is_yuv(options.pixel_format) && options.source_width % 2 != 0;
   const bool is_odd_high = has_half_rows(options.pixel_format) && options.source_height % 2 != 0;
   if (is_odd_wide || is_odd_high) {
-    throw std::invalid_argument("the picture is " + size_text(options.source_width, options.source_height) +
-                                (is_odd_wide ? ": a YUV format shares chroma between pairs of pixels, give an even width"
-                                             : ": NV12 and I420 share chroma between pairs of rows, give an even height"));
+    const char* rule = is_odd_wide ? ": YUV shares chroma between pairs of pixels, give an even width"
+                                   : ": NV12 and I420 share chroma between pairs of rows, give an even height";
+    throw std::invalid_argument("the picture is " + size_text(options.source_width, options.source_height) + rule);
   }
   if (!(options.pad >= 0.0f && options.pad <= 255.0f)) {
     throw std::invalid_argument("pad value is " + std::to_string(options.pad) + ": it is a grey level, 0 to 255");
@@ -81,6 +76,7 @@ Preprocess::Preprocess(const PreprocessOptions& options)
       columns_(axis_of(options.interpolation, options.source.width, options.target.width)),
       bands_(std::min(options.threads, options.height)) {
   const Rect& source = options_.source;
+  if (columns_.taps > 0) columns_ = evenly_tapped(columns_, source.width);
   read_x_ = is_yuv(options_.pixel_format) ? source.x & ~1 : source.x;
   read_width_ = source.x + source.width - read_x_;
   if (is_yuv(options_.pixel_format)) read_width_ += read_width_ & 1;
@@ -93,7 +89,12 @@ Preprocess::Preprocess(const PreprocessOptions& options)
   scratch_.resize(bands_.count());
   for (Scratch& scratch : scratch_) {
     scratch.mixed.assign(mixed_planes_ * mixed_pitch_, 0.0f);
-    scratch.block.assign(6 * kBlock, 0.0f);
+    scratch.block.assign(6 * kYuvBlock, 0.0f);
+    scratch.luma.assign(2 * kYuvBlock, 0);
+    if (is_yuv(options_.pixel_format) && rows_.taps > 0) {
+      scratch.held.assign(std::min(std::max(rows_.taps, kRowsAtOnce), kLargestRing), -1);
+      scratch.ring.assign(scratch.held.size() * 3 * mixed_pitch_, 0.0f);
+    }
     scratch.row = pad_row_;
     scratch.grey.assign(row_pitch_, 0.0f);
   }
@@ -118,6 +119,7 @@ void Preprocess::run(const Plane* planes, void* image) {
 }
 
 void Preprocess::band(const Plane* planes, void* image, int first_row, int last_row, Scratch& scratch) const {
+  std::fill(scratch.held.begin(), scratch.held.end(), -1);  // of the last picture
   const Rect& target = options_.target;
   for (int y = first_row; y < last_row; ++y) {
     const bool is_pad = y < target.y || y >= target.y + target.height;
@@ -131,7 +133,7 @@ void Preprocess::band(const Plane* planes, void* image, int first_row, int last_
 
 void Preprocess::mix_rows(const Plane* planes, int row, Scratch& scratch) const {
   if (is_yuv(options_.pixel_format)) {
-    mix_yuv(planes, row, scratch);
+    rows_.taps == 0 ? mix_yuv(planes, row, scratch) : add_yuv(planes, row, scratch);
   } else {
     mix_packed(planes[0], row, scratch.mixed.data());
   }
@@ -147,65 +149,12 @@ void Preprocess::mix_packed(const Plane& plane, int row, float* mixed) const {
     mix_bytes(bytes(first), bytes(weight == 0.0f ? first : first + 1), weight, mixed, values);
     return;
   }
-  const float* all_weights = rows_.weights.data() + static_cast<std::size_t>(row) * rows_.taps;
-  for (int tap = 0; tap < rows_.count[row]; tap += 4) {
-    const std::uint8_t* rows[4];
-    float weights[4];
-    for (int i = 0; i < 4; ++i) {
-      const bool is_there = tap + i < rows_.count[row];
-      rows[i] = bytes(first + (is_there ? tap + i : 0));
-      weights[i] = is_there ? all_weights[tap + i] : 0.0f;
-    }
-    add_bytes(rows, weights, tap == 0, mixed, values);
-  }
-}
-
-namespace {
-
-// Where a YUV row's bytes are from pixel x (even) on.
-YuvPiece yuv_piece(PixelFormat format, const Plane* planes, int x, int y) {
-  const std::uint8_t* first = planes[0].data + y * planes[0].pitch;
-  switch (format) {
-    case PixelFormat::yuyv:
-      return {first + 2 * x, first + 2 * x + 1, first + 2 * x + 3, 2, 4};
-    case PixelFormat::uyvy:
-      return {first + 2 * x + 1, first + 2 * x, first + 2 * x + 2, 2, 4};
-    case PixelFormat::nv12: {
-      const std::uint8_t* chroma = planes[1].data + (y / 2) * planes[1].pitch + x;
-      return {first + x, chroma, chroma + 1, 1, 2};
-    }
-    default:
-      return {first + x, planes[1].data + (y / 2) * planes[1].pitch + x / 2,
-              planes[2].data + (y / 2) * planes[2].pitch + x / 2, 1, 1};
-  }
-}
-
-}  // namespace
-
-void Preprocess::mix_yuv(const Plane* planes, int row, Scratch& scratch) const {
-  const int first = rows_.first[row];
-  const bool is_linear = rows_.taps == 0;
-  const float* weights = rows_.weights.data() + static_cast<std::size_t>(row) * (is_linear ? 1 : rows_.taps);
-  const int taps = is_linear ? (weights[0] == 0.0f ? 1 : 2) : rows_.count[row];
-  float *upper = scratch.block.data(), *lower = upper + 3 * kBlock;
-  for (int start = 0; start < read_width_; start += kBlock) {
-    const int size = std::min(kBlock, read_width_ - start);
-    const auto decode = [&](int tap, float* to) {
-      const YuvPiece piece =
-          yuv_piece(options_.pixel_format, planes, read_x_ + start, options_.source.y + first + tap);
-      decode_yuv(piece, options_.matrix, to, to + kBlock, to + 2 * kBlock, size / 2);
-    };
-    for (int tap = 0; tap < taps; ++tap) {
-      decode(tap, is_linear && tap == 1 ? lower : upper);
-      for (int c = 0; c < 3; ++c) {
-        float* out = scratch.mixed.data() + c * mixed_pitch_ + start;
-        if (!is_linear) {
-          add_floats(upper + c * kBlock, weights[tap], tap == 0, out, size);
-        } else if (tap == taps - 1) {
-          mix_floats(upper + c * kBlock, (tap == 1 ? lower : upper) + c * kBlock, weights[0], out, size);
-        }
-      }
-    }
+  const float* weights = rows_.weights.data() + static_cast<std::size_t>(row) * rows_.step;
+  for (int tap = 0; tap < rows_.count[row]; tap += kRowsAtOnce) {
+    const int taps = std::min(kRowsAtOnce, rows_.count[row] - tap);
+    const std::uint8_t* from[kRowsAtOnce];
+    for (int i = 0; i < taps; ++i) from[i] = bytes(first + tap + i);
+    add_rows(from, weights + tap, taps, tap == 0, mixed, values);
   }
 }
 
@@ -217,14 +166,14 @@ void Preprocess::place_columns(const float* mixed, float* row) const {
   if (step_ > 1 && columns_.taps == 0) {
     columns_linear(mixed, step_, first, weights, count, out);
   } else if (step_ > 1) {
-    columns_antialias(mixed, step_, first, columns_.count.data(), weights, columns_.taps, count, out);
+    columns_antialias(mixed, step_, first, weights, columns_.taps, columns_.step, count, out);
   } else {
     for (int plane = 0; plane < mixed_planes_; ++plane) {
       const float* in = mixed + plane * mixed_pitch_;
       if (columns_.taps == 0) {
         columns_linear_plane(in, first, weights, count, out[plane]);
       } else {
-        columns_antialias_plane(in, first, columns_.count.data(), weights, columns_.taps, count, out[plane]);
+        columns_antialias_plane(in, first, weights, columns_.step, count, out[plane]);
       }
     }
   }

@@ -20,6 +20,9 @@ inline constexpr int kMaxSide = 32767;  // offsets into a row stay far below 2^3
 inline constexpr int kMaxPlanes = 3;
 inline constexpr int kRowSlack = 16;  // values behind a row that vector loads may read and nothing depends on
 
+// Pixels of a YUV row decoded at a time: six rows of chroma and three of results stay in the first-level cache.
+inline constexpr int kYuvBlock = 256;
+
 struct Rect {
   int x, y, width, height;
 };
@@ -56,13 +59,16 @@ struct PreprocessOptions {
 struct Axis {
   std::vector<std::int32_t> first;   // an output position's first input position
   std::vector<std::int32_t> count;   // how many follow it (antialias)
-  std::vector<float> weights;        // linear: that of the second; antialias: `taps` for each output position
-  int taps = 0;                      // 0: linear
+  std::vector<float> weights;        // linear: that of the second; antialias: `count` of them
+  int step = 0;                      // from one output position's weights to the next one's
+  int taps = 0;                      // the largest count; 0: linear
 };
 
 Axis linear_axis(int in, int out);
 Axis antialias_axis(int in, int out);
+Axis evenly_tapped(const Axis& axis, int in);
 
+bool is_yuv(PixelFormat format);
 int plane_count(PixelFormat format);
 PlaneShape plane_shape(PixelFormat format, int plane, int width, int height);
 
@@ -81,7 +87,10 @@ class Preprocess {
  private:
   struct Scratch {
     std::vector<float> mixed;  // source columns of one output row, blended between the source rows
-    std::vector<float> block;  // decoded pieces of source rows
+    std::vector<float> block;  // YUV: the chroma of a piece of two rows
+    std::vector<std::uint8_t> luma;  // YUV of one plane: their luma
+    std::vector<float> ring;   // YUV, antialias: decoded source rows, each needed by several output rows
+    std::vector<int> held;     // which source row each place of the ring holds; -1: none
     std::vector<float> row;    // three channels of one output row, grey levels; left and right of the target the pad
     std::vector<float> grey;   // their luma
   };
@@ -90,6 +99,8 @@ class Preprocess {
   void mix_rows(const Plane* planes, int row, Scratch& scratch) const;
   void mix_packed(const Plane& plane, int row, float* mixed) const;
   void mix_yuv(const Plane* planes, int row, Scratch& scratch) const;
+  void add_yuv(const Plane* planes, int row, Scratch& scratch) const;
+  const float* decoded_row(const Plane* planes, int y, Scratch& scratch) const;
   void place_columns(const float* mixed, float* row) const;
   void store(const float* row, float* grey, void* image, int y) const;
 

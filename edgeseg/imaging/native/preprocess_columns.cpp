@@ -48,27 +48,51 @@ EDGESEG_PIXEL void linear_pixels(const float* in, const std::int32_t* first, con
   }
 }
 
-template <int step>
-EDGESEG_PIXEL Quad weighted_pixel(const float* from, const float* weights, int taps) {
-  Quad sum = {0.0f, 0.0f, 0.0f, 0.0f};
-  for (int tap = 0; tap < taps; ++tap) sum += load_quad(from + tap * step) * weights[tap];
-  return sum;
+// Pixels side by side, tap for tap: their sums do not wait for each other.
+template <int step, int pixels>
+EDGESEG_PIXEL void weighted_pixels(const float* in, const std::int32_t* first, const float* weights, int taps,
+                                   int weights_step, Quad (&sums)[pixels]) {
+  const float *from[pixels], *weight[pixels];
+  for (int i = 0; i < pixels; ++i) {
+    from[i] = in + first[i] * step;
+    weight[i] = weights + static_cast<std::ptrdiff_t>(i) * weights_step;
+    sums[i] = load_quad(from[i]) * weight[i][0];
+  }
+  for (int tap = 1; tap < taps; ++tap) {
+    for (int i = 0; i < pixels; ++i) sums[i] += load_quad(from[i] + tap * step) * weight[i][tap];
+  }
 }
 
 template <int step>
-EDGESEG_PIXEL void antialias_pixels(const float* in, const std::int32_t* first, const std::int32_t* taps,
-                                    const float* weights, int weights_step, int count, float* const out[3]) {
+EDGESEG_PIXEL void antialias_pixels(const float* in, const std::int32_t* first, const float* weights, int taps,
+                                    int weights_step, int count, float* const out[3]) {
   int x = 0;
   for (; x + 4 <= count; x += 4) {
     Quad pixel[4];
-    for (int i = 0; i < 4; ++i) {
-      pixel[i] = weighted_pixel<step>(in + first[x + i] * step, weights + (x + i) * weights_step, taps[x + i]);
-    }
+    weighted_pixels<step>(in, first + x, weights + static_cast<std::ptrdiff_t>(x) * weights_step, taps, weights_step,
+                          pixel);
     store_transposed(pixel, out, x);
   }
   for (; x < count; ++x) {
-    const Quad pixel = weighted_pixel<step>(in + first[x] * step, weights + x * weights_step, taps[x]);
-    for (int c = 0; c < 3; ++c) out[c][x] = pixel[c];
+    Quad pixel[1];
+    weighted_pixels<step>(in, first + x, weights + static_cast<std::ptrdiff_t>(x) * weights_step, taps, weights_step,
+                          pixel);
+    for (int c = 0; c < 3; ++c) out[c][x] = pixel[0][c];
+  }
+}
+
+// Four taps of an output at a time, their sums still apart.
+template <int outputs>
+EDGESEG_PIXEL void weighted_quads(const float* in, const std::int32_t* first, const float* weights, int weights_step,
+                                  Quad (&sums)[outputs]) {
+  const float *from[outputs], *weight[outputs];
+  for (int i = 0; i < outputs; ++i) {
+    from[i] = in + first[i];
+    weight[i] = weights + static_cast<std::ptrdiff_t>(i) * weights_step;
+    sums[i] = load_quad(from[i]) * load_quad(weight[i]);
+  }
+  for (int tap = 4; tap < weights_step; tap += 4) {
+    for (int i = 0; i < outputs; ++i) sums[i] += load_quad(from[i] + tap) * load_quad(weight[i] + tap);
   }
 }
 
@@ -104,22 +128,29 @@ EDGESEG_CLONES void columns_linear_plane(const float* in, const std::int32_t* fi
   for (; x < count; ++x) out[x] = mix(in[first[x]], in[first[x] + 1], weights[x]);
 }
 
-EDGESEG_CLONES void columns_antialias(const float* in, int step, const std::int32_t* first, const std::int32_t* taps,
-                                      const float* weights, int weights_step, int count, float* const out[3]) {
+EDGESEG_CLONES void columns_antialias(const float* in, int step, const std::int32_t* first, const float* weights,
+                                      int taps, int weights_step, int count, float* const out[3]) {
   if (step == 3) {
-    antialias_pixels<3>(in, first, taps, weights, weights_step, count, out);
+    antialias_pixels<3>(in, first, weights, taps, weights_step, count, out);
   } else {
-    antialias_pixels<4>(in, first, taps, weights, weights_step, count, out);
+    antialias_pixels<4>(in, first, weights, taps, weights_step, count, out);
   }
 }
 
-EDGESEG_CLONES void columns_antialias_plane(const float* in, const std::int32_t* first, const std::int32_t* taps,
-                                            const float* weights, int weights_step, int count, float* out) {
-  for (int x = 0; x < count; ++x) {
-    const float *from = in + first[x], *weight = weights + static_cast<std::ptrdiff_t>(x) * weights_step;
-    float sum = 0.0f;
-    for (int tap = 0; tap < taps[x]; ++tap) sum += from[tap] * weight[tap];
-    out[x] = sum;
+EDGESEG_CLONES void columns_antialias_plane(const float* in, const std::int32_t* first, const float* weights,
+                                            int weights_step, int count, float* out) {
+  int x = 0;
+  for (; x + 4 <= count; x += 4) {
+    Quad s[4];
+    weighted_quads(in, first + x, weights + static_cast<std::ptrdiff_t>(x) * weights_step, weights_step, s);
+    const Quad ab = __builtin_shufflevector(s[0], s[1], 0, 4, 1, 5) + __builtin_shufflevector(s[0], s[1], 2, 6, 3, 7);
+    const Quad cd = __builtin_shufflevector(s[2], s[3], 0, 4, 1, 5) + __builtin_shufflevector(s[2], s[3], 2, 6, 3, 7);
+    store_quad(__builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7), out + x);
+  }
+  for (; x < count; ++x) {
+    Quad s[1];
+    weighted_quads(in, first + x, weights + static_cast<std::ptrdiff_t>(x) * weights_step, weights_step, s);
+    out[x] = (s[0][0] + s[0][2]) + (s[0][1] + s[0][3]);
   }
 }
 

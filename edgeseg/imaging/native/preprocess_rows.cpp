@@ -9,64 +9,122 @@ EDGESEG_CLONES void mix_bytes(const std::uint8_t* __restrict upper, const std::u
   for (int i = 0; i < count; ++i) out[i] = mix(upper[i], lower[i], weight);
 }
 
-EDGESEG_CLONES void add_bytes(const std::uint8_t* const rows[4], const float weights[4], bool is_first,
-                              float* __restrict out, int count) {
-  const std::uint8_t *__restrict a = rows[0], *__restrict b = rows[1], *__restrict c = rows[2], *__restrict d = rows[3];
-  const float wa = weights[0], wb = weights[1], wc = weights[2], wd = weights[3];
+namespace {
+
+// Rows' values weighted and summed, the first row first; one loop for each number of rows keeps them all in registers.
+template <int rows, typename Value>
+EDGESEG_PIXEL void add_some(const Value* const from[], const float given[], bool is_first, float* __restrict out,
+                            int count) {
+  const Value* row[rows];
+  float weights[rows];
+  for (int k = 0; k < rows; ++k) row[k] = from[k], weights[k] = given[k];
   if (is_first) {
-    for (int i = 0; i < count; ++i) out[i] = (wa * a[i] + wb * b[i]) + (wc * c[i] + wd * d[i]);
+#pragma GCC ivdep
+    for (int i = 0; i < count; ++i) {
+      float sum = weights[0] * row[0][i];
+      for (int k = 1; k < rows; ++k) sum += weights[k] * row[k][i];
+      out[i] = sum;
+    }
   } else {
-    for (int i = 0; i < count; ++i) out[i] += (wa * a[i] + wb * b[i]) + (wc * c[i] + wd * d[i]);
+#pragma GCC ivdep
+    for (int i = 0; i < count; ++i) {
+      float sum = out[i];
+      for (int k = 0; k < rows; ++k) sum += weights[k] * row[k][i];
+      out[i] = sum;
+    }
   }
 }
 
-EDGESEG_CLONES void mix_floats(const float* __restrict upper, const float* __restrict lower, float weight,
-                               float* __restrict out, int count) {
-  for (int i = 0; i < count; ++i) out[i] = mix(upper[i], lower[i], weight);
+template <typename Value>
+EDGESEG_PIXEL void add_any(const Value* const from[], const float weights[], int rows, bool is_first, float* out,
+                           int count) {
+  static_assert(kRowsAtOnce == 6, "one case for each number of rows");
+  switch (rows) {
+    case 1:
+      return add_some<1>(from, weights, is_first, out, count);
+    case 2:
+      return add_some<2>(from, weights, is_first, out, count);
+    case 3:
+      return add_some<3>(from, weights, is_first, out, count);
+    case 4:
+      return add_some<4>(from, weights, is_first, out, count);
+    case 5:
+      return add_some<5>(from, weights, is_first, out, count);
+    default:
+      return add_some<6>(from, weights, is_first, out, count);
+  }
 }
 
-EDGESEG_CLONES void add_floats(const float* __restrict values, float weight, bool is_first, float* __restrict out,
-                               int count) {
-  if (is_first) {
-    for (int i = 0; i < count; ++i) out[i] = weight * values[i];
-  } else {
-    for (int i = 0; i < count; ++i) out[i] += weight * values[i];
-  }
+}  // namespace
+
+EDGESEG_CLONES void add_rows(const std::uint8_t* const from[], const float weights[], int rows, bool is_first,
+                             float* out, int count) {
+  add_any(from, weights, rows, is_first, out, count);
+}
+
+EDGESEG_CLONES void add_rows(const float* const from[], const float weights[], int rows, bool is_first, float* out,
+                             int count) {
+  add_any(from, weights, rows, is_first, out, count);
 }
 
 namespace {
 
-// Two loops: the first spreads each pair's chroma over both pixels, the second is then contiguous and branch-free.
-template <int y_step, int pair_step>
-EDGESEG_PIXEL void decode_pairs(const YuvPiece& piece, const YuvMatrix& given, float* __restrict red,
-                                float* __restrict green, float* __restrict blue, int pairs) {
+// Each pair's chroma over both its pixels, so that the loops over pixels are contiguous and branch-free.
+template <int pair_step>
+EDGESEG_PIXEL void spread_pairs(const std::uint8_t* __restrict u, const std::uint8_t* __restrict v,
+                                const YuvMatrix& given, float* __restrict red, float* __restrict green,
+                                float* __restrict blue, int pairs) {
   const YuvMatrix m = given;
-  const std::uint8_t *__restrict y = piece.y, *__restrict u = piece.u, *__restrict v = piece.v;
   for (int i = 0; i < pairs; ++i) {
     const float u_value = u[i * pair_step], v_value = v[i * pair_step];
     red[2 * i] = red[2 * i + 1] = red_chroma(m, v_value);
     green[2 * i] = green[2 * i + 1] = green_chroma(m, u_value, v_value);
     blue[2 * i] = blue[2 * i + 1] = blue_chroma(m, u_value);
   }
-  for (int x = 0; x < 2 * pairs; ++x) {
-    const float luma = y[x * y_step];
-    red[x] = with_luma(m, luma, red[x]);
-    green[x] = with_luma(m, luma, green[x]);
-    blue[x] = with_luma(m, luma, blue[x]);
+}
+
+// One channel of two rows. Pointers are parameters: GCC trusts __restrict there, and tests them at run time elsewhere.
+EDGESEG_PIXEL void mix_channel(const std::uint8_t* __restrict upper, const std::uint8_t* __restrict lower,
+                               const float* __restrict upper_chroma, const float* __restrict lower_chroma, float weight,
+                               const YuvMatrix& given, float* __restrict out, int count) {
+  const YuvMatrix m = given;
+  for (int x = 0; x < count; ++x) {
+    const float above = with_luma(m, upper[x], upper_chroma[x]);
+    out[x] = mix(above, with_luma(m, lower[x], lower_chroma[x]), weight);
   }
+}
+
+EDGESEG_PIXEL void decode_channel(const std::uint8_t* __restrict y, const float* __restrict chroma,
+                                  const YuvMatrix& given, float* __restrict out, int count) {
+  const YuvMatrix m = given;
+  for (int x = 0; x < count; ++x) out[x] = with_luma(m, y[x], chroma[x]);
 }
 
 }  // namespace
 
-EDGESEG_CLONES void decode_yuv(const YuvPiece& piece, const YuvMatrix& matrix, float* red, float* green, float* blue,
-                               int pairs) {
-  if (piece.y_step == 2) {
-    decode_pairs<2, 4>(piece, matrix, red, green, blue, pairs);
+EDGESEG_CLONES void spread_chroma(const YuvPiece& piece, const YuvMatrix& m, float* const out[3], int pairs) {
+  if (piece.pair_step == 4) {
+    spread_pairs<4>(piece.u, piece.v, m, out[0], out[1], out[2], pairs);
   } else if (piece.pair_step == 2) {
-    decode_pairs<1, 2>(piece, matrix, red, green, blue, pairs);
+    spread_pairs<2>(piece.u, piece.v, m, out[0], out[1], out[2], pairs);
   } else {
-    decode_pairs<1, 1>(piece, matrix, red, green, blue, pairs);
+    spread_pairs<1>(piece.u, piece.v, m, out[0], out[1], out[2], pairs);
   }
+}
+
+EDGESEG_CLONES void every_other_byte(const std::uint8_t* __restrict in, std::uint8_t* __restrict out, int count) {
+  for (int i = 0; i < count; ++i) out[i] = in[2 * i];
+}
+
+EDGESEG_CLONES void mix_yuv_rows(const YuvRow& upper, const YuvRow& lower, float weight, const YuvMatrix& matrix,
+                                 float* const out[3], int count) {
+  for (int c = 0; c < 3; ++c) {
+    mix_channel(upper.y, lower.y, upper.chroma[c], lower.chroma[c], weight, matrix, out[c], count);
+  }
+}
+
+EDGESEG_CLONES void decode_yuv_row(const YuvRow& row, const YuvMatrix& matrix, float* const out[3], int count) {
+  for (int c = 0; c < 3; ++c) decode_channel(row.y, row.chroma[c], matrix, out[c], count);
 }
 
 }  // namespace edgeseg

@@ -9,7 +9,7 @@ EDGESEG_PIXEL void convert(float value, float& out) { out = value; }
 EDGESEG_PIXEL void convert(float value, std::uint16_t& out) { out = half_bits(value); }
 // Clamped before rounding: the limits are whole numbers, so the order makes no difference and rounded() stays in range.
 EDGESEG_PIXEL void convert(float value, std::uint8_t& out) {
-  out = static_cast<std::uint8_t>(static_cast<int>(rounded(clamped(value, 0.0f, 255.0f))));
+  out = static_cast<std::uint8_t>(static_cast<int>(rounded(clamped_level(value))));
 }
 EDGESEG_PIXEL void convert(float value, std::int8_t& out) {
   out = static_cast<std::int8_t>(static_cast<int>(rounded(clamped(value, -128.0f, 127.0f))));

@@ -10,6 +10,7 @@ namespace edgeseg {
 // Its builds for AVX2 and later multiply and subtract in one rounding; said by std::fma, that holds on every machine.
 Axis linear_axis(int in, int out) {
   Axis axis;
+  axis.step = 1;
   axis.first.resize(out);
   axis.weights.resize(out);
   const float scale = scale_of(Rule::half_pixel, in, out);
@@ -28,6 +29,7 @@ Axis antialias_axis(int in, int out) {
   const double scale = static_cast<double>(in) / out, support = std::max(scale, 1.0);
   Axis axis;
   axis.taps = static_cast<int>(std::ceil(support)) * 2 + 1;
+  axis.step = axis.taps;
   axis.first.resize(out);
   axis.count.resize(out);
   axis.weights.assign(static_cast<std::size_t>(out) * axis.taps, 0.0f);
@@ -48,6 +50,30 @@ Axis antialias_axis(int in, int out) {
     }
   }
   return axis;
+}
+
+// Loops over columns run best with the same number of taps everywhere: every output takes as many as the widest, at the
+// picture's end beginning further left. Zero weights join in, and fill each output's up to a multiple of 4.
+Axis evenly_tapped(const Axis& axis, int in) {
+  const int outputs = static_cast<int>(axis.first.size());
+  Axis even;
+  even.taps = *std::max_element(axis.count.begin(), axis.count.end());
+  even.step = (even.taps + 3) / 4 * 4;
+  even.first.resize(outputs);
+  even.count.assign(outputs, even.taps);
+  even.weights.assign(static_cast<std::size_t>(outputs) * even.step, 0.0f);
+  for (int i = 0; i < outputs; ++i) {
+    even.first[i] = std::min(axis.first[i], in - even.taps);
+    const float* from = axis.weights.data() + static_cast<std::size_t>(i) * axis.step;
+    std::copy(from, from + axis.count[i],
+              even.weights.begin() + static_cast<std::size_t>(i) * even.step + (axis.first[i] - even.first[i]));
+  }
+  return even;
+}
+
+bool is_yuv(PixelFormat format) {
+  return format == PixelFormat::yuyv || format == PixelFormat::uyvy || format == PixelFormat::nv12 ||
+         format == PixelFormat::i420;
 }
 
 int plane_count(PixelFormat format) {
