@@ -38,9 +38,9 @@ static bool is_one_label(const std::uint8_t* mask) {
   return differ == 0;
 }
 
-// `picture` may be `frame`: every value is read before it is written, and no other is.
+// `is_even`: every label has the same weight. `picture` may be `frame`: every value is read before it is written, and no other is.
 EDGESEG_CLONES
-static void blend_row(const OverlayRow& row, const OverlayColour* colours) {
+static void blend_row(const OverlayRow& row, const OverlayColour* colours, bool is_even) {
   for (int x = 0; x < row.width; x += kChunk) {
     const std::uint8_t *mask = row.mask + x, *frame = row.frame + 3 * x;
     std::uint8_t* picture = row.picture + 3 * x;
@@ -55,28 +55,33 @@ static void blend_row(const OverlayRow& row, const OverlayColour* colours) {
     // Eight bytes are moved for the six that count; the next pixel overwrites the rest.
     std::uint16_t values[3 * kChunk + 1], rests[3 * kChunk + 1];
     for (int i = 0; i < pixels; ++i) std::memcpy(values + 3 * i, colours[mask[i]].values, 8);
+    if (is_even) {
+      const std::uint16_t rest = colours[0].rests[0];
+      for (int i = 0; i < 3 * pixels; ++i) picture[i] = blend(frame[i], values[i], rest);
+      continue;
+    }
     for (int i = 0; i < pixels; ++i) std::memcpy(rests + 3 * i, colours[mask[i]].rests, 8);
     for (int i = 0; i < 3 * pixels; ++i) picture[i] = blend(frame[i], values[i], rests[i]);
   }
 }
 
-EDGESEG_CLONES
+// A chunk is passed over at once where none differs from its left or upper neighbour.
+static bool is_calm(const OverlayRow& row, int x) {
+  std::uint64_t here[kChunk / 8], left[kChunk / 8], above[kChunk / 8], differ = 0;
+  std::memcpy(here, row.mask + x, kChunk);
+  std::memcpy(left, row.mask + x - 1, kChunk);
+  std::memcpy(above, row.above + x, kChunk);
+  for (int i = 0; i < kChunk / 8; ++i) differ |= (here[i] ^ left[i]) | (here[i] ^ above[i]);
+  return differ == 0;
+}
+
 static void draw_boundaries(const OverlayRow& row, const std::uint8_t* colour) {
   for (int x = 0; x < row.width; x += kChunk) {
-    const int pixels = std::min(kChunk, row.width - x);
-    std::uint8_t mask[kChunk] = {}, left[kChunk] = {}, above[kChunk] = {}, differs[kChunk];
-    const int shift = x == 0 ? 1 : 0;  // the first pixel of a row has no left neighbour but itself
-    left[0] = row.mask[0];
-    std::memcpy(left + shift, row.mask + x - 1 + shift, static_cast<std::size_t>(pixels - shift));
-    std::memcpy(mask, row.mask + x, static_cast<std::size_t>(pixels));
-    std::memcpy(above, row.above + x, static_cast<std::size_t>(pixels));
-    for (int i = 0; i < kChunk; ++i) differs[i] = (mask[i] ^ left[i]) | (mask[i] ^ above[i]);
-    for (int first = 0; first < pixels; first += 8) {
-      std::uint64_t any;
-      std::memcpy(&any, differs + first, 8);
-      if (any == 0) continue;
-      for (int i = first; i < std::min(first + 8, pixels); ++i)
-        if (differs[i] != 0) std::memcpy(row.picture + 3 * (x + i), colour, 3);
+    const int end = std::min(x + kChunk, row.width);
+    if (x > 0 && end - x == kChunk && is_calm(row, x)) continue;
+    for (int i = x; i < end; ++i) {
+      const std::uint8_t left = row.mask[i > 0 ? i - 1 : 0];
+      if (row.mask[i] != left || row.mask[i] != row.above[i]) std::memcpy(row.picture + 3 * i, colour, 3);
     }
   }
 }
@@ -84,6 +89,7 @@ static void draw_boundaries(const OverlayRow& row, const std::uint8_t* colour) {
 OverlayPlan::OverlayPlan(const OverlaySetup& setup) : setup_(checked(setup)), colours_(256), bands_(setup.threads) {
   for (std::size_t label = 0; label < colours_.size(); ++label) {
     const int weight = setup.is_clear[label] ? 0 : setup.weight;
+    has_clear_ = has_clear_ || setup.is_clear[label];
     for (std::size_t i = 0; i < 3 * kChunk; ++i)
       colours_[label].values[i] = static_cast<std::uint16_t>(setup.colours[label][i % 3] * weight + 128);
     std::fill_n(colours_[label].rests, 4, static_cast<std::uint16_t>(256 - weight));
@@ -99,7 +105,7 @@ void OverlayPlan::run(const OverlayJob& job) {
         const std::uint8_t* mask = job.mask + y * job.mask_pitch;
         const OverlayRow row{job.frame + y * job.frame_pitch, mask, y > 0 ? mask - job.mask_pitch : mask,
                              job.picture + y * job.picture_pitch, job.width};
-        blend_row(row, colours_.data());
+        blend_row(row, colours_.data(), !has_clear_);
         if (setup_.has_boundary) draw_boundaries(row, setup_.boundary);
       }
   };

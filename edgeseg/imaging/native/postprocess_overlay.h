@@ -50,6 +50,7 @@ class OverlayPlan {
  private:
   OverlaySetup setup_;
   std::vector<OverlayColour> colours_;
+  bool has_clear_ = false;
   std::atomic<int> next_{0};
   std::mutex mutex_;
   Bands bands_;
