@@ -116,7 +116,7 @@ class MaskMaker:
         """Best class of every pixel. No array may share memory with another, but ``picture`` may be ``frame``.
 
         Args:
-            logits: ``shape``, of the format's dtype, any strides, host memory.
+            logits: ``shape``, of the format's dtype, any strides, host memory; also by DLPack or as a C buffer.
             size_hw: mask height and width in pixels, each 1 to 65536.
             out: uint8 (H, W) to write into, any pitch; a new one, owned by the caller, without it.
             placement: where the frame went in the net's input, as ``Preprocessor.placement`` says: letterbox and crop
@@ -131,6 +131,7 @@ class MaskMaker:
         Raises:
             ShapeError: an array is not of that form or read-only, arrays overlap, or an option does not fit.
         """
+        logits = _array(logits)
         self._check(logits, size_hw, out)
         if (overlay is None) != (frame is None) or (overlay is None) != (picture is None):
             raise ShapeError("overlay, frame and picture go together", "give all three or none")
@@ -145,9 +146,10 @@ class MaskMaker:
         return mask
 
     def _check(self, logits: Logits, size_hw: tuple[int, int], out: Mask | None) -> None:
-        if np.shape(logits) != self.shape or logits.dtype != self._format.dtype:
-            kind = f"{getattr(logits, 'dtype', type(logits).__name__)} {np.shape(logits)}"
-            raise ShapeError(f"logits are {kind}", f"the head gives {self._format.dtype} {self.shape}")
+        if logits.shape != self.shape or logits.dtype != self._format.dtype:
+            raise ShapeError(
+                f"logits are {logits.dtype} {logits.shape}", f"the head gives {self._format.dtype} {self.shape}"
+            )
         if min(size_hw) < 1:
             raise ShapeError(f"a mask of {size_hw} has no pixel", "give height and width of 1 or more")
         if out is not None and (out.shape != size_hw or out.dtype != np.uint8):
@@ -188,6 +190,17 @@ class MaskMaker:
         x, extent_x = _part(rule, logits_hw[1], input_hw[1], target.x, target.width, source.width)
         y, extent_y = _part(rule, logits_hw[0], input_hw[0], target.y, target.height, source.height)
         return (source.x, source.y, source.width, source.height), (x, y, extent_x, extent_y)
+
+
+def _array(logits: object) -> Logits:
+    """A view of what is no numpy array, without a copy."""
+    if isinstance(logits, np.ndarray):
+        return logits
+    if hasattr(logits, "__dlpack__"):
+        return np.from_dlpack(logits)
+    if not hasattr(logits, "__array_interface__") and not isinstance(logits, memoryview):
+        raise ShapeError(f"logits are a {type(logits).__name__}", "give an array, a memoryview or a DLPack tensor")
+    return np.asarray(logits)
 
 
 def _part(rule: Rule, logits: int, pixels: int, begin: int, length: int, window: int) -> tuple[float, float]:

@@ -192,6 +192,17 @@ def test_more_sizes_than_are_kept_give_right_masks() -> None:
         np.testing.assert_array_equal(maker.mask(logits, size_hw=(side, side)), expected)
 
 
+def test_logits_come_by_dlpack_and_as_c_buffers_too() -> None:
+    torch = pytest.importorskip("torch")
+    logits = np.random.default_rng(2).normal(size=(1, 3, 4, 4)).astype(np.float32)
+    maker = MaskMaker(head(3, (4, 4)))
+    expected = maker.mask(logits, size_hw=(9, 9))
+    for given in (torch.from_numpy(logits), memoryview(logits)):
+        np.testing.assert_array_equal(maker.mask(given, size_hw=(9, 9)), expected)
+    with pytest.raises(ShapeError, match="logits are a list"):
+        maker.mask([[1.0]], size_hw=(9, 9))  # type: ignore[arg-type]
+
+
 def test_two_threads_may_share_a_maker() -> None:
     maker = MaskMaker(head(4, (16, 16)), threads=2)
     logits = [np.random.default_rng(seed).normal(size=(1, 4, 16, 16)).astype(np.float32) for seed in range(2)]

@@ -96,6 +96,12 @@ def test_a_plan_with_confidence_wants_its_buffer_apart_from_the_mask() -> None:
         plan.run(LOGITS, mask, confidence=mask)
 
 
+def test_areas_stand_apart_from_the_mask() -> None:
+    memory = np.zeros(256, np.int64)
+    with pytest.raises(ValueError, match="areas and mask overlap"):
+        _native.MaskPlan(**SETUP).run(LOGITS, memory.view(np.uint8)[:96].reshape(8, 12), areas=memory)
+
+
 def test_any_object_with_a_c_buffer_will_do() -> None:
     mask = bytearray(96)
     _native.MaskPlan(**SETUP).run(memoryview(LOGITS), memoryview(mask).cast("B", (8, 12)))

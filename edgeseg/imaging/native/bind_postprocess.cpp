@@ -144,6 +144,16 @@ class PyOverlayPlan {
   OverlayPlan plan_;
 };
 
+// The buffers of one run besides logits and mask; they are held until it has ended.
+struct Extras {
+  py::buffer_info confidence, areas, frame, picture;
+};
+
+py::buffer_info take(const char* name, const py::object& object) {
+  if (!py::isinstance<py::buffer>(object)) throw py::value_error(std::string(name) + " is no buffer: give an array");
+  return object.cast<py::buffer>().request();
+}
+
 class PyMaskPlan {
  public:
   PyMaskPlan(const MaskSetup& setup, bool is_nhwc) : plan_(setup), is_nhwc_(is_nhwc) {}
@@ -156,52 +166,69 @@ class PyMaskPlan {
     check_rows("mask", mask_info, setup.mask_height, setup.mask_width, 1, true);
     refuse_overlap("logits", logits_info, "mask", mask_info);
     MaskTarget target{static_cast<std::uint8_t*>(mask_info.ptr), mask_info.strides[0], nullptr, 0, nullptr};
-    std::vector<py::buffer_info> held;
-    held.reserve(4);
-    if (confidence.is_none() == setup.has_confidence)
-      throw py::value_error(setup.has_confidence ? "confidence is missing: this plan makes one"
-                                                 : "confidence is given: this plan makes none");
-    if (setup.has_confidence) {
-      held.push_back(confidence.cast<py::buffer>().request());
-      const py::buffer_info& info = held.back();
-      check_rows("confidence", info, setup.mask_height, setup.mask_width, 1, true);
-      refuse_overlap("confidence", info, "mask", mask_info);
-      refuse_overlap("confidence", info, "logits", logits_info);
-      target.confidence = static_cast<std::uint8_t*>(info.ptr);
-      target.confidence_pitch = info.strides[0];
-    }
+    Extras extras;
+    take_confidence(confidence, logits_info, mask_info, extras, target);
     std::int64_t counts[kLabels];
-    if (!areas.is_none()) target.areas = counts;
-    py::buffer_info areas_info;
-    if (!areas.is_none()) {
-      areas_info = areas.cast<py::buffer>().request();
-      const bool is_int64 = has_format(areas_info, "q") || has_format(areas_info, "l");
-      if (!is_int64 || areas_info.itemsize != 8 || !has_shape(areas_info, {kLabels}))
-        refuse("areas", areas_info, "int64 (256)");
-      refuse_read_only("areas", areas_info);
-    }
-    OverlayPlan* painter = nullptr;
+    if (take_areas(areas, logits_info, mask_info, extras)) target.areas = counts;
+    OverlayPlan* painter = overlay.is_none() ? nullptr : &overlay.cast<PyOverlayPlan&>().plan();
     OverlayJob job{};
-    if (!overlay.is_none()) {
-      painter = &overlay.cast<PyOverlayPlan&>().plan();
-      held.push_back(frame.cast<py::buffer>().request());
-      held.push_back(picture.cast<py::buffer>().request());
-      const py::buffer_info &frame_info = held[held.size() - 2], &picture_info = held.back();
-      job = PyOverlayPlan::make_job(frame_info, mask_info, picture_info);
-      refuse_overlap("frame", frame_info, "mask", mask_info);
-      refuse_overlap("logits", logits_info, "picture", picture_info);
-    }
+    if (painter != nullptr) job = take_picture(frame, picture, logits_info, mask_info, extras);
     {
       py::gil_scoped_release release;
       plan_.run(view, target);
       if (painter != nullptr) painter->run(job);
     }
-    if (areas.is_none()) return;
-    for (int label = 0; label < kLabels; ++label)  // by memcpy: the caller's buffer promises no alignment
-      std::memcpy(static_cast<char*>(areas_info.ptr) + label * areas_info.strides[0], &counts[label], sizeof counts[0]);
+    if (target.areas != nullptr) give_areas(counts, extras.areas);
   }
 
  private:
+  void take_confidence(const py::object& object, const py::buffer_info& logits, const py::buffer_info& mask,
+                       Extras& extras, MaskTarget& target) const {
+    const MaskSetup& setup = plan_.setup();
+    if (object.is_none() == setup.has_confidence)
+      throw py::value_error(setup.has_confidence ? "confidence is missing: this plan makes one"
+                                                 : "confidence is given: this plan makes none");
+    if (!setup.has_confidence) return;
+    py::buffer_info& info = extras.confidence = take("confidence", object);
+    check_rows("confidence", info, setup.mask_height, setup.mask_width, 1, true);
+    refuse_overlap("confidence", info, "mask", mask);
+    refuse_overlap("confidence", info, "logits", logits);
+    target.confidence = static_cast<std::uint8_t*>(info.ptr);
+    target.confidence_pitch = info.strides[0];
+  }
+
+  bool take_areas(const py::object& object, const py::buffer_info& logits, const py::buffer_info& mask,
+                  Extras& extras) const {
+    if (object.is_none()) return false;
+    py::buffer_info& info = extras.areas = take("areas", object);
+    const bool is_int64 = (has_format(info, "q") || has_format(info, "l")) && info.itemsize == 8;
+    if (!is_int64 || !has_shape(info, {kLabels})) refuse("areas", info, "int64 (256)");
+    refuse_read_only("areas", info);
+    refuse_overlap("areas", info, "logits", logits);
+    refuse_overlap("areas", info, "mask", mask);
+    if (plan_.setup().has_confidence) refuse_overlap("areas", info, "confidence", extras.confidence);
+    return true;
+  }
+
+  // They are counted aside and moved by memcpy: the caller's buffer promises no alignment.
+  static void give_areas(const std::int64_t* counts, const py::buffer_info& info) {
+    for (int label = 0; label < kLabels; ++label)
+      std::memcpy(static_cast<char*>(info.ptr) + label * info.strides[0], &counts[label], sizeof counts[0]);
+  }
+
+  OverlayJob take_picture(const py::object& frame, const py::object& picture, const py::buffer_info& logits,
+                          const py::buffer_info& mask, Extras& extras) const {
+    extras.frame = take("frame", frame);
+    extras.picture = take("picture", picture);
+    const OverlayJob job = PyOverlayPlan::make_job(extras.frame, mask, extras.picture);
+    refuse_overlap("frame", extras.frame, "mask", mask);
+    refuse_overlap("logits", logits, "picture", extras.picture);
+    if (!plan_.setup().has_confidence) return job;
+    refuse_overlap("confidence", extras.confidence, "frame", extras.frame);
+    refuse_overlap("confidence", extras.confidence, "picture", extras.picture);
+    return job;
+  }
+
   MaskPlan plan_;
   bool is_nhwc_;
 };
@@ -249,8 +276,8 @@ void bind_postprocess(py::module_& module) {
            py::arg("region_xywh"), py::arg("window_xywh"), py::arg("outside") = 255, py::arg("ignored_class") = -1,
            py::arg("has_confidence") = false, py::arg("threads"))
       .def("run", &PyMaskPlan::run, py::arg("logits"), py::arg("mask"), py::kw_only(),
-           py::arg("confidence") = py::none(), py::arg("areas") = py::none(), py::arg("overlay") = py::none(), py::arg("frame") = py::none(),
-           py::arg("picture") = py::none());
+           py::arg("confidence") = py::none(), py::arg("areas") = py::none(), py::arg("overlay") = py::none(),
+           py::arg("frame") = py::none(), py::arg("picture") = py::none());
 }
 
 }  // namespace edgeseg

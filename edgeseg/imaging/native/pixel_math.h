@@ -89,8 +89,9 @@ EDGESEG_PIXEL float exp_of_nonpositive(float value) {
   return series * scale;
 }
 
-// A class this far below the winner adds less than 255 e^-16 / 255 of the 255 grey levels to a confidence.
-constexpr float kFaint = 16.0f;
+// A class that is more than this and ln(classes) below the winner: all of them together add less than e^-8 to a sum of
+// at least 1, a tenth of a grey level.
+constexpr float kFaint = 8.0f;
 
 // The winner's softmax probability in 255ths; `sum` is that of e^(logit - winner), the winner's own 1 included.
 EDGESEG_PIXEL unsigned char confidence_of(float sum) {

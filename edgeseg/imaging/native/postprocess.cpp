@@ -82,7 +82,7 @@ void MaskPlan::find_cells(Scratch& scratch, int row) {
     agree_cells(scratch.clear[row & 1].data(), scratch.clear[below & 1].data(), width, scratch.cells.data());
   if (is_nearest && !setup_.has_confidence) return;
   find_candidates(staged(scratch, row), staged(scratch, below), width, scratch.cells.data(),
-                  setup_.has_confidence ? kFaint : 0.0f, scratch.sets.data(), pitch_);
+                  setup_.has_confidence ? faint_ : 0.0f, scratch.sets.data(), pitch_);
   if (setup_.has_confidence) settle_confident(scratch);
 }
 

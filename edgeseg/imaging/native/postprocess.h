@@ -90,6 +90,7 @@ class MaskPlan {
 
   MaskSetup setup_;
   int classes_, words_;
+  float faint_;           // how far below the winner a class may be left out of the confidence
   std::ptrdiff_t pitch_;  // floats of a staged row, and entries of the per-cell tables
   Axis x_, y_;
   int rows_a_task_;

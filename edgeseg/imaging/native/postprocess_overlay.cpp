@@ -38,7 +38,7 @@ static bool is_one_label(const std::uint8_t* mask) {
   return differ == 0;
 }
 
-// `is_even`: every label has the same weight. `picture` may be `frame`: every value is read before it is written, and no other is.
+// `is_even`: every label has the same weight. `picture` may be `frame`: a chunk is read before it is written.
 EDGESEG_CLONES
 static void blend_row(const OverlayRow& row, const OverlayColour* colours, bool is_even) {
   for (int x = 0; x < row.width; x += kChunk) {

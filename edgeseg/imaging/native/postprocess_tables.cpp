@@ -77,6 +77,7 @@ MaskPlan::MaskPlan(const MaskSetup& setup)
     : setup_(checked(setup)),
       classes_(setup.channels == 1 ? 2 : setup.channels),
       words_((classes_ + kWordBits - 1) / kWordBits),
+      faint_(kFaint + std::log(static_cast<float>(classes_))),
       pitch_((setup.logits_width / kLanes + 2) * kLanes),
       x_(make_axis(setup.rule, setup.logits_width, setup.region_x, setup.region_width, setup.window_x,
                    setup.window_width, setup.mask_width)),
