@@ -11,6 +11,7 @@
 namespace edgeseg {
 namespace {
 
+constexpr int kRowsATurn = 16;  // tensor rows that a thread takes at a time: about 30 us of a 1080p picture
 constexpr int kLargestRing = 32;  // rows kept decoded; beyond, where a picture shrinks 16 times, some are decoded twice
 
 bool has_half_rows(PixelFormat format) { return format == PixelFormat::nv12 || format == PixelFormat::i420; }
@@ -111,17 +112,24 @@ std::size_t Preprocess::image_bytes() const {
 
 void Preprocess::run(const Plane* planes, void* image) {
   const std::lock_guard<std::mutex> lock(in_use_);
-  auto body = [&](int index, int count) {
-    const auto edge = [&](int i) { return static_cast<int>(static_cast<std::int64_t>(options_.height) * i / count); };
-    band(planes, image, edge(index), edge(index + 1), scratch_[index]);
-  };
+  next_row_.store(0, std::memory_order_relaxed);
+  auto body = [&](int index, int) { work(planes, image, scratch_[index]); };
   bands_.run(body);
 }
 
-void Preprocess::band(const Plane* planes, void* image, int first_row, int last_row, Scratch& scratch) const {
+// Threads take rows as they come to them: where a core is shared, its thread takes fewer.
+void Preprocess::work(const Plane* planes, void* image, Scratch& scratch) {
   std::fill(scratch.held.begin(), scratch.held.end(), -1);  // of the last picture
+  for (;;) {
+    const int first = next_row_.fetch_add(kRowsATurn, std::memory_order_relaxed);
+    if (first >= options_.height) return;
+    make_rows(planes, image, first, std::min(first + kRowsATurn, options_.height), scratch);
+  }
+}
+
+void Preprocess::make_rows(const Plane* planes, void* image, int first, int end, Scratch& scratch) const {
   const Rect& target = options_.target;
-  for (int y = first_row; y < last_row; ++y) {
+  for (int y = first; y < end; ++y) {
     const bool is_pad = y < target.y || y >= target.y + target.height;
     if (!is_pad) {
       mix_rows(planes, y - target.y, scratch);

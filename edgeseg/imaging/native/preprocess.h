@@ -1,6 +1,7 @@
 // One pass from camera pixels to the net's input tensor: what a plan is made of. Knows nothing of Python.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -95,7 +96,8 @@ class Preprocess {
     std::vector<float> grey;   // their luma
   };
 
-  void band(const Plane* planes, void* image, int first_row, int last_row, Scratch& scratch) const;
+  void work(const Plane* planes, void* image, Scratch& scratch);
+  void make_rows(const Plane* planes, void* image, int first, int end, Scratch& scratch) const;
   void mix_rows(const Plane* planes, int row, Scratch& scratch) const;
   void mix_packed(const Plane& plane, int row, float* mixed) const;
   void mix_yuv(const Plane* planes, int row, Scratch& scratch) const;
@@ -113,6 +115,7 @@ class Preprocess {
   std::vector<float> pad_row_;
   std::vector<Scratch> scratch_;
   std::mutex in_use_;
+  std::atomic<int> next_row_{0};
   Bands bands_;
 };
 
