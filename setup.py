@@ -57,6 +57,7 @@ setup(
     packages=find_packages(include=["edgeseg", "edgeseg.*"]),
     package_data={
         "edgeseg": ["py.typed"],
+        "edgeseg.imaging": ["_native.pyi"],
         "edgeseg.calib_data": [
             "README.md",
             "*.json",

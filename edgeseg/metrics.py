@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import ShapeError
+from edgeseg.spec import UNSEEN
 
 __all__ = ["Accuracy", "ConfusionMatrix", "agreement"]
 
@@ -40,7 +41,8 @@ class ConfusionMatrix:
     """
 
     def __init__(self, num_classes: int, *, ignore: int | None = None) -> None:
-        self.counts = np.zeros((num_classes, num_classes), np.int64)
+        #: int64 (classes, classes + 1): labels by predictions; the last column holds pixels that no net has seen
+        self.counts = np.zeros((num_classes, num_classes + 1), np.int64)
         self._num_classes = num_classes
         self._ignore = ignore
 
@@ -49,7 +51,7 @@ class ConfusionMatrix:
 
         Args:
             label: uint8 (H, W), the truth.
-            mask: uint8 (H, W), the prediction.
+            mask: uint8 (H, W), the prediction; 255 is a pixel that the net has not seen, and counts as wrong.
         Raises:
             ShapeError: sizes differ, or an id (but for ``ignore`` in labels) is no class.
         """
@@ -59,15 +61,18 @@ class ConfusionMatrix:
         if self._ignore is not None:
             joint[self._ignore] = 0
         n = self._num_classes
-        if joint[n:].any() or joint[:, n:].any():
-            strange = int(np.flatnonzero(joint.sum(0) + joint.sum(1))[-1])
+        unseen = joint[:, UNSEEN].copy()
+        joint[:, UNSEEN] = 0
+        if joint[n:].any() or joint[:, n:].any() or unseen[n:].any():
+            strange = int(np.flatnonzero(joint.sum(0) + joint.sum(1) + unseen)[-1])
             raise ShapeError(f"id {strange} is no class of {n}", "check the labels' ids and the ignore label")
-        self.counts += joint[:n, :n]
+        self.counts[:, :n] += joint[:n, :n]
+        self.counts[:, n] += unseen[:n]
 
     def accuracy(self) -> Accuracy:
         """mIoU, mean class accuracy and pixel accuracy of all that was added (Long et al. 2015, section 5)."""
         hits = np.diagonal(self.counts).astype(np.float64)
-        labelled, predicted = self.counts.sum(1), self.counts.sum(0)
+        labelled, predicted = self.counts.sum(1), self.counts[:, :-1].sum(0)
         iou = _share(hits, labelled + predicted - hits)
         total = self.counts.sum()
         return Accuracy(

@@ -11,6 +11,7 @@ from edgeseg.errors import SpecError
 from edgeseg.files import atomic_path, read_file, sha256_of
 
 __all__ = [
+    "UNSEEN",
     "BackendName",
     "ClassSpec",
     "EngineSpec",
@@ -34,6 +35,8 @@ BackendName = Literal["openvino", "tensorrt", "tensorrt-rtx"]
 PrecisionKind = Literal["fp32", "fp16", "int8"]
 ResizeRule = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["linear", "antialias"]
+#: in a mask: a pixel that the net has not seen, where frames are cropped
+UNSEEN = 255
 MAX_CLASSES = 255  # a mask is uint8 and 255 is the customary ignore label
 
 

@@ -57,6 +57,14 @@ def test_an_id_that_is_no_class_is_refused(label: int, mask: int) -> None:
         ConfusionMatrix(3).add(np.full((1, 1), label, np.uint8), np.full((1, 1), mask, np.uint8))
 
 
+def test_a_pixel_that_the_net_has_not_seen_counts_as_wrong() -> None:
+    matrix = ConfusionMatrix(2)
+    matrix.add(np.array([[0, 0, 1, 1]], np.uint8), np.array([[0, 255, 1, 1]], np.uint8))
+    result = matrix.accuracy()
+    assert result.pixel_accuracy == 0.75
+    assert result.iou == (0.5, 1.0)
+
+
 def test_sizes_that_differ_are_refused() -> None:
     with pytest.raises(ShapeError, match="one size"):
         ConfusionMatrix(3).add(np.zeros((1, 2), np.uint8), np.zeros((2, 1), np.uint8))

@@ -38,6 +38,21 @@ class Numbers(click.ParamType[tuple[float, ...]]):
 @click.option("--mean", type=Numbers(), default=IMAGENET_MEAN, show_default=True, help="Of pixels scaled to 0..1.")
 @click.option("--std", type=Numbers(), default=IMAGENET_STD, show_default=True, help="Of pixels scaled to 0..1.")
 @click.option("--colour", type=click.Choice(["RGB", "BGR", "GRAY"]), default="RGB", show_default=True)
+@click.option(
+    "--resize",
+    type=click.Choice(["stretch", "letterbox", "crop"]),
+    default="stretch",
+    show_default=True,
+    help="How frames are fitted to the input, as in training.",
+)
+@click.option(
+    "--interpolation",
+    type=click.Choice(["linear", "antialias"]),
+    default="linear",
+    show_default=True,
+    help="linear: cv2's and torch's; antialias: Pillow's and torchvision's.",
+)
+@click.option("--pad-value", type=click.FloatRange(0, 255), help="Grey level around a letterbox.  [default: 0]")
 @click.option("--output", help="Key or index of the logits where the net returns several tensors.")
 @click.option("--opset", type=click.IntRange(17, 23), default=19, show_default=True, help="ONNX operator set.")
 @click.option("--sample", type=click.Path(path_type=Path), help="Picture for the comparison with PyTorch.")
@@ -52,6 +67,9 @@ def export(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     colour: Literal["RGB", "BGR", "GRAY"],
+    resize: Literal["stretch", "letterbox", "crop"],
+    interpolation: Literal["linear", "antialias"],
+    pad_value: float | None,
     output: str | None,
     opset: int,
     sample: Path | None,
@@ -70,13 +88,25 @@ def export(
         raise click.UsageError(f"{out} must end in .onnx")
     if len(mean) != len(std) or len(mean) != (1 if colour == "GRAY" else 3):
         raise click.UsageError(f"{colour} takes {1 if colour == 'GRAY' else 3} values of --mean and of --std")
+    if pad_value is not None and resize != "letterbox":
+        raise click.UsageError(f"--pad-value does nothing for --resize {resize}")
     if checkpoint is None:
         click.echo("edgeseg export: warning: no --checkpoint: the weights are what the factory makes", err=True)
     sample_bgr = read_image(sample or shipped_data() / "validation" / "images" / "0000.jpg")
     module = load_module(model, dict(_argument(word) for word in arguments))
     if checkpoint is not None:
         load_checkpoint(module, checkpoint)
-    options = ExportOptions(size_hw=input_size, colour=colour, mean=mean, std=std, output=output, opset=opset)
+    options = ExportOptions(
+        size_hw=input_size,
+        colour=colour,
+        mean=mean,
+        std=std,
+        resize=resize,
+        interpolation=interpolation,
+        pad_value=pad_value or 0.0,
+        output=output,
+        opset=opset,
+    )
     result = export_model(
         module, out, options, labels=lambda count: labels_for(count, labels, expected=classes), sample_bgr=sample_bgr
     )

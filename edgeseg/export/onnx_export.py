@@ -35,6 +35,9 @@ class ExportOptions:
     colour: Literal["RGB", "BGR", "GRAY"] = "RGB"
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: Literal["stretch", "letterbox", "crop"] = "stretch"
+    interpolation: Literal["linear", "antialias"] = "linear"
+    pad_value: float = 0.0
     output: str | None = None
     opset: int = 19
 
@@ -70,9 +73,7 @@ def export_model(
         OutputError: the files cannot be written.
     """
     torch = require("torch")
-    image = InputSpec(
-        name=INPUT_NAME, size_hw=options.size_hw, colour=options.colour, mean=options.mean, std=options.std
-    )
+    image = _input_of(options)
     tensor = torch.from_numpy(Preprocessor(image).tensor(sample_bgr))
     single = _single_output(module, options.output)
     logits = _run(single, tensor)
@@ -83,6 +84,19 @@ def export_model(
     spec = ModelSpec(onnx_sha256=sha256_of(data), input=image, head=head, labels=named)
     write_with_sidecar(onnx_path, data, spec)
     return ExportResult(spec=spec, parity=parity, onnx_bytes=len(data))
+
+
+def _input_of(options: ExportOptions) -> InputSpec:
+    return InputSpec(
+        name=INPUT_NAME,
+        size_hw=options.size_hw,
+        colour=options.colour,
+        mean=options.mean,
+        std=options.std,
+        resize=options.resize,
+        interpolation=options.interpolation,
+        pad_value=options.pad_value,
+    )
 
 
 def _single_output(module: nn.Module, output: str | None) -> nn.Module:

@@ -10,8 +10,10 @@ from pathlib import Path
 from types import TracebackType
 
 from edgeseg.errors import EngineError
+from edgeseg.imaging.formats import Picture, PixelFormat, planes_of, size_wh_of
+from edgeseg.imaging.geometry import Placement
 from edgeseg.imaging.postprocess import Mask, MaskMaker
-from edgeseg.imaging.preprocess import Frame, Preprocessor
+from edgeseg.imaging.preprocess import Preprocessor
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.engines import load_engine
 from edgeseg.spec import EngineSpec
@@ -39,7 +41,7 @@ class Session:
     Args:
         engine_path: the engine file; its sidecar lies beside it.
         depth: frames in flight, 1 or more.
-        threads: CPU threads of a CPU back end; all cores without it.
+        threads: CPU threads of pre- and post-processing, and of a CPU back end; all cores without it.
     Raises:
         SpecError, EngineError, MissingPackageError: as ``load_engine``.
     """
@@ -50,8 +52,8 @@ class Session:
         self.engine = load_engine(Path(engine_path), slots=depth, threads=threads)
         self.latency = LatencyLog()
         model = self.spec.model
-        self._preprocessor = Preprocessor(model.input)
-        self._mask_maker = MaskMaker(model.head)
+        self._preprocessor = Preprocessor(model.input, threads=threads)
+        self._mask_maker = MaskMaker(model.head, input_hw=model.input.size_hw, threads=threads)
         self._free = deque(range(depth))
         self._pending: deque[_InFlight] = deque()
 
@@ -70,28 +72,30 @@ class Session:
         """How many results are owed."""
         return len(self._pending)
 
-    def segment(self, frame_bgr: Frame, *, out: Mask | None = None) -> Mask:
+    def segment(self, frame: Picture, *, pixel_format: PixelFormat = "BGR", out: Mask | None = None) -> Mask:
         """Class of every pixel of a frame.
 
         Args:
-            frame_bgr: uint8 (H, W, 3) BGR, host memory, any size.
+            frame: uint8 (H, W, 3) BGR, or what ``formats.planes_of`` tells of another format; host memory, any size.
+            pixel_format: of the frame.
             out: uint8 (H, W) to write into.
         Returns:
-            uint8 (H, W) class ids at the frame's size: ``out``, or a new array owned by the caller.
+            uint8 (H, W) class ids at the frame's size: ``out``, or a new array owned by the caller. 255 is what the
+            net has not seen, where the model crops its frames.
         Raises:
             ShapeError: not such a frame.
             EngineError: results of ``submit`` are still owed, or the engine failed.
         """
         if self._pending:
             raise EngineError(f"{self.pending} submitted frames wait for result()", "take them before segment()")
-        self.submit(frame_bgr)
+        self.submit(frame, pixel_format=pixel_format)
         return self.result(out=out)
 
-    def submit(self, frame_bgr: Frame) -> None:
+    def submit(self, frame: Picture, *, pixel_format: PixelFormat = "BGR") -> None:
         """Prepare a frame and start the engine on it; the frame may be reused as soon as this returns.
 
         Raises:
-            ShapeError: not a uint8 (H, W, 3) frame.
+            ShapeError: not a frame of that format.
             EngineError: ``depth`` frames are in flight already.
         """
         if not self._free:
@@ -99,10 +103,10 @@ class Session:
         started_s = time.perf_counter()
         slot = self._free[0]
         with self.latency.timed("pre"):
-            self._preprocessor.into(self.engine.host_input(slot), frame_bgr)
+            self._preprocessor.into(self.engine.host_input(slot), frame, pixel_format=pixel_format)
         self.engine.start(slot)
         self._free.popleft()
-        height, width = frame_bgr.shape[:2]
+        width, height = size_wh_of(planes_of(frame, pixel_format))
         self._pending.append(_InFlight(slot, (height, width), started_s))
 
     def result(self, *, out: Mask | None = None) -> Mask:
@@ -117,9 +121,20 @@ class Session:
         self._free.append(flight.slot)
         self.latency.add("engine", self.engine.wait(flight.slot))
         with self.latency.timed("post"):
-            mask = self._mask_maker.mask(self.engine.host_logits(flight.slot), size_hw=flight.size_hw, out=out)
+            mask = self._mask_maker.mask(
+                self.engine.host_logits(flight.slot),
+                size_hw=flight.size_hw,
+                out=out,
+                placement=self._placement(flight.size_hw),
+            )
         self.latency.add("total", (time.perf_counter() - flight.started_s) * 1e3)
         return mask
+
+    def _placement(self, size_hw: tuple[int, int]) -> Placement | None:
+        """Where the frame went in the net's input, to be undone; nothing where all of it fills all of that."""
+        if self.spec.model.input.resize == "stretch":
+            return None
+        return self._preprocessor.placement((size_hw[1], size_hw[0]))
 
     def close(self) -> None:
         """Release the engine and its buffers; frames in flight are dropped. Safe to call twice."""

@@ -19,7 +19,7 @@ from edgeseg.imaging.postprocess import Mask
 from edgeseg.imaging.preprocess import Frame as Pixels
 from edgeseg.packages import require
 from edgeseg.runtime.sources import Frame
-from edgeseg.spec import LabelSpec
+from edgeseg.spec import UNSEEN, LabelSpec
 
 __all__ = ["MaskFolder", "MaskSink", "OverlayVideo", "open_sink", "open_sinks"]
 
@@ -80,7 +80,8 @@ class OverlayVideo(MaskSink):
 
     def __init__(self, path: Path, labels: LabelSpec, *, fps: float, alpha: float = 0.5) -> None:
         self.name = str(path)
-        self._path, self._overlay = path, Overlay(labels, alpha=alpha)
+        self._path, self._overlay = path, Overlay(labels, alpha=alpha, clear=(UNSEEN,))
+        self._picture = np.empty((0, 0, 3), np.uint8)
         self._rate = Fraction(fps).limit_denominator(1001)
         self._size_hw: tuple[int, int] | None = None
         self._av = require("av")
@@ -91,7 +92,9 @@ class OverlayVideo(MaskSink):
         self._stream: Any = None
 
     def write(self, frame: Frame, mask: Mask) -> None:
-        picture = _even(self._overlay.blend(frame.bgr, mask))
+        if self._picture.shape != frame.bgr.shape:
+            self._picture = np.empty(frame.bgr.shape, np.uint8)
+        picture = _even(self._overlay.blend(frame.bgr, mask, out=self._picture))
         size_hw = (picture.shape[0], picture.shape[1])
         if self._stream is None:
             self._begin(size_hw)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,3 +103,40 @@ def test_threads_are_given_to_the_engine(chain: Any) -> None:
     frame = frames(1)[0]
     with Session(chain.fp32, threads=1) as single, Session(chain.fp32) as all_cores:
         np.testing.assert_array_equal(single.segment(frame), all_cores.segment(frame))
+
+
+@pytest.mark.parametrize("resize", ["stretch", "letterbox", "crop"])
+def test_every_way_of_fitting_a_frame_is_undone_in_the_mask(
+    call_in: Any, chain: Any, tmp_path: Path, resize: str
+) -> None:
+    """A net that answers by brightness: the mask must show the frame's own bright half, at the frame's size."""
+    net = "\nfrom torch import cat, nn\n\n\nclass Bright(nn.Module):\n    def forward(self, image):\n"
+    net += "        light = image.mean(1, keepdim=True)\n        return cat([-light, light], 1)\n"
+    (tmp_path / "bright.py").write_text(net)
+    words = ["export", "bright.py:Bright", "-o", "net.onnx", "--input-size", "32x64", "--resize", resize]
+    for step in (words, ["build-engine", "net.onnx", "-o", "net.engine", "--backend", "openvino"]):
+        done = call_in(step, tmp_path)
+        assert done.returncode == 0, done.stderr
+    frame = np.zeros((120, 120, 3), np.uint8)
+    frame[:, 60:] = 255
+    with Session(tmp_path / "net.engine") as session:
+        mask = session.segment(frame)
+    seen = mask != 255
+    assert seen.mean() == pytest.approx(0.5 if resize == "crop" else 1.0, abs=0.05)
+    far_from_the_edge = np.abs(np.arange(120) - 59.5) > 6
+    right_half = np.broadcast_to((np.arange(120) >= 60).astype(np.uint8), mask.shape)
+    judged = seen & far_from_the_edge
+    np.testing.assert_array_equal(mask[judged], right_half[judged])
+
+
+def test_an_nv12_frame_gives_the_mask_of_its_bgr_picture_but_for_chroma(chain: Any) -> None:
+    import cv2
+
+    bgr = cv2.imread(str(chain.images / "000.png"))
+    i420 = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
+    luma, chroma = i420[:90], i420[90:].reshape(2, 45, 80)
+    nv12 = np.vstack([luma, chroma.transpose(1, 2, 0).reshape(45, 160)])
+    with Session(chain.fp32) as session:
+        mask = session.segment(nv12, pixel_format="NV12")
+        assert mask.shape == (90, 160)
+        assert np.mean(mask == session.segment(bgr)) > 0.95
