@@ -22,7 +22,8 @@ EDGESEG_PIXEL float scale_of(Rule rule, float in, int out) {
 EDGESEG_PIXEL float scale_of(Rule rule, int in, int out) { return scale_of(rule, static_cast<float>(in), out); }
 
 // Position in the input, in input pixels, before clamping to the last pixel; never below 0. `offset` moves the place
-// that is read; with 0 the value is PyTorch's, bit for bit.
+// that is read; with 0 it is PyTorch's rule. PyTorch built
+// for AVX2 rounds once here (FMA) and this twice, so that a GPU gives the same: the last bit may differ.
 EDGESEG_PIXEL float source_of(Rule rule, float scale, int out_index, float offset = 0.0f) {
   const float index = static_cast<float>(out_index);
   const float position = (rule == Rule::half_pixel ? scale * (index + 0.5f) - 0.5f : scale * index) + offset;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <thread>
@@ -13,20 +14,19 @@ namespace edgeseg {
 class Bands {
  public:
   explicit Bands(int count) {
-    for (int band = 1; band < count; ++band) workers_.emplace_back([this, band] { work(band); });
+    try {
+      workers_.reserve(count > 0 ? static_cast<std::size_t>(count) : 0);
+      for (int band = 1; band < count; ++band) workers_.emplace_back([this, band] { work(band); });
+    } catch (...) {  // the system gives no more threads: end those that have begun, for a joinable thread is fatal
+      end();
+      throw;
+    }
   }
 
   Bands(const Bands&) = delete;
   Bands& operator=(const Bands&) = delete;
 
-  ~Bands() {
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      is_ending_ = true;
-    }
-    wake_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-  }
+  ~Bands() { end(); }
 
   int count() const { return static_cast<int>(workers_.size()) + 1; }
 
@@ -50,6 +50,15 @@ class Bands {
   }
 
  private:
+  void end() {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      is_ending_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
   void work(int band) {
     std::uint64_t seen = 0;
     for (;;) {
