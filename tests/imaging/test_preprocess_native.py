@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-import subprocess
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -13,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import edgeseg.imaging
 from edgeseg.errors import ShapeError
 from edgeseg.imaging.formats import (
     COLOUR_MATRICES,
@@ -33,21 +29,6 @@ RULES, INTERPOLATIONS = get_args(ResizeRule), get_args(Interpolation)
 COLOURS, DTYPES, LAYOUTS = ("RGB", "BGR", "GRAY"), ("float32", "float16", "uint8", "int8"), ("NCHW", "NHWC")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 INT_SCALE = 1 / 50
-CUDA_KERNEL = """
-#include "colour_math.h"
-using namespace edgeseg;
-
-__global__ void pixel(const unsigned char* yuv, YuvMatrix m, unsigned short* halves, signed char* bytes, int width) {
-  const int x = blockIdx.x * blockDim.x + threadIdx.x;
-  if (x >= width) return;
-  const float y = yuv[3 * x], u = yuv[3 * x + 1], v = yuv[3 * x + 2];
-  const float red = with_luma(m, y, red_chroma(m, v)), blue = with_luma(m, y, blue_chroma(m, u));
-  const float grey = grey_of(red, with_luma(m, y, green_chroma(m, u, v)), blue);
-  const float value = normalised(mix(grey, red, 0.25f), 0.02f, -2.0f);
-  halves[x] = half_bits(value);
-  bytes[x] = static_cast<signed char>(static_cast<int>(rounded(clamped(value, -128.0f, 127.0f))));
-}
-"""
 #: pixel / 255 in float32, 1e-5, over the smallest std
 FLOAT_TOLERANCE = 1e-5 / min(STD)
 
@@ -221,18 +202,6 @@ def test_one_image_of_a_batch_is_written_and_no_other_byte() -> None:
     maker.into(batch, picture, batch_index=2)
     np.testing.assert_array_equal(batch[2:3], maker.tensor(picture))
     assert (np.delete(batch, 2, axis=0) == 7.0).all()
-
-
-def test_the_colour_arithmetic_compiles_for_a_jetson_orin(tmp_path: Path) -> None:
-    nvcc = shutil.which("nvcc")
-    if nvcc is None:
-        pytest.skip("nvcc is not on the path")
-    source, cubin = tmp_path / "pixel.cu", tmp_path / "pixel.cubin"
-    source.write_text(CUDA_KERNEL)
-    native = Path(edgeseg.imaging.__file__).parent / "native"
-    words = [nvcc, "-arch=sm_87", "-cubin", "--fmad=false", "-std=c++17", "-Werror=all-warnings", f"-I{native}"]
-    done = subprocess.run([*words, str(source), "-o", str(cubin)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 FRAME = np.zeros((8, 10, 3), np.uint8)
