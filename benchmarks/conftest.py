@@ -16,9 +16,9 @@ OURS = "edgeseg"
 #: a sampling profile of one thread, taken by hand: perf record -e cpu-clock, edgeseg 0.1.0, AVX-512
 NV12 = (
     "NV12 misses its goal. Of one thread's time 23 % go into turning luma and chroma of two rows into blended RGB, "
-    "21 % into the columns, 16 % into the chroma's share of RGB and 15 % into storing: every source pixel becomes three "
-    "floats before the picture shrinks, which is what the exact conversion asks for, where OpenCV converts in 8-bit "
-    "fixed point. Five times OpenCV would be the time that BGR alone takes."
+    "21 % into the columns, 16 % into the chroma's share of RGB and 15 % into storing: every source pixel becomes "
+    "three floats before the picture shrinks, which is what the exact conversion asks for, where OpenCV converts in "
+    "8-bit fixed point. Five times OpenCV would be the time that BGR alone takes."
 )
 
 
