@@ -20,6 +20,7 @@ __all__ = [
     "PixelFormat",
     "Plane",
     "TensorFormat",
+    "array_of",
     "picture_view",
     "planes_of",
     "size_wh_of",
@@ -61,6 +62,25 @@ class TensorFormat:
             raise ShapeError(f"scale is {self.scale} for {self.dtype}", "only uint8 and int8 are scaled")
 
 
+def array_of(buffer: Any) -> NDArray[Any]:
+    """A numpy view of what has the buffer protocol (array, memoryview) or is a DLPack tensor on the CPU.
+
+    Nothing is copied; the view keeps the buffer alive.
+
+    Raises:
+        ShapeError: it is neither.
+    """
+    if isinstance(buffer, np.ndarray):
+        return buffer
+    try:
+        return np.from_dlpack(buffer) if hasattr(buffer, "__dlpack__") else np.asarray(memoryview(buffer))
+    except (TypeError, BufferError, RuntimeError) as error:
+        raise ShapeError(
+            f"{type(buffer).__name__} is no buffer in host memory ({error})",
+            "give a numpy array, a memoryview or a DLPack tensor on the CPU",
+        ) from error
+
+
 def planes_of(picture: Picture, pixel_format: PixelFormat) -> tuple[Plane, ...]:
     """The planes of a picture as views, nothing is copied.
 
@@ -74,7 +94,10 @@ def planes_of(picture: Picture, pixel_format: PixelFormat) -> tuple[Plane, ...]:
         ShapeError: another number of dimensions, planes or channels. Sizes of planes are checked by the kernels.
     """
     count = _PLANES.get(pixel_format, 1)
-    if isinstance(picture, tuple):
+    if not isinstance(picture, tuple):
+        picture = array_of(picture)
+    else:
+        picture = tuple(array_of(plane) for plane in picture)
         if len(picture) != count or np.ndim(picture[0]) < 2:
             raise ShapeError(
                 f"{len(picture)} planes as a picture", f"{pixel_format} has {count}, rows and columns each"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeseg.errors import ShapeError
 from edgeseg.imaging import _native
+from edgeseg.imaging.formats import array_of
 from edgeseg.imaging.geometry import Placement
 from edgeseg.spec import HeadSpec
 
@@ -118,7 +119,8 @@ class MaskMaker:
         Args:
             logits: ``shape``, of the format's dtype, any strides, host memory; also by DLPack or as a C buffer.
             size_hw: mask height and width in pixels, each 1 to 65536.
-            out: uint8 (H, W) to write into, any pitch; a new one, owned by the caller, without it.
+            out: uint8 (H, W) to write into, any pitch, in any of these forms; a new array, owned by the caller,
+                without it.
             placement: where the frame went in the net's input, as ``Preprocessor.placement`` says: letterbox and crop
                 are undone. Without it the logits cover the mask.
             confidence: uint8 (H, W) for the winner's softmax probability in 255ths; within 1 of the exact value.
@@ -131,7 +133,8 @@ class MaskMaker:
         Raises:
             ShapeError: an array is not of that form or read-only, arrays overlap, or an option does not fit.
         """
-        logits = _array(logits)
+        logits, given_out = array_of(logits), out
+        out = None if out is None else array_of(out)
         self._check(logits, size_hw, out)
         if (overlay is None) != (frame is None) or (overlay is None) != (picture is None):
             raise ShapeError("overlay, frame and picture go together", "give all three or none")
@@ -143,7 +146,7 @@ class MaskMaker:
             plan.run(logits, mask, confidence=confidence, areas=areas, overlay=painter, frame=frame, picture=picture)
         except ValueError as error:
             raise ShapeError(*mapped(error)) from error
-        return mask
+        return mask if given_out is None else given_out
 
     def _check(self, logits: Logits, size_hw: tuple[int, int], out: Mask | None) -> None:
         if logits.shape != self.shape or logits.dtype != self._format.dtype:
@@ -190,17 +193,6 @@ class MaskMaker:
         x, extent_x = _part(rule, logits_hw[1], input_hw[1], target.x, target.width, source.width)
         y, extent_y = _part(rule, logits_hw[0], input_hw[0], target.y, target.height, source.height)
         return (source.x, source.y, source.width, source.height), (x, y, extent_x, extent_y)
-
-
-def _array(logits: object) -> Logits:
-    """A view of what is no numpy array, without a copy."""
-    if isinstance(logits, np.ndarray):
-        return logits
-    if hasattr(logits, "__dlpack__"):
-        return np.from_dlpack(logits)
-    if not hasattr(logits, "__array_interface__") and not isinstance(logits, memoryview):
-        raise ShapeError(f"logits are a {type(logits).__name__}", "give an array, a memoryview or a DLPack tensor")
-    return np.asarray(logits)
 
 
 def _part(rule: Rule, logits: int, pixels: int, begin: int, length: int, window: int) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgeseg.errors import ShapeError
 from edgeseg.imaging import _native
-from edgeseg.imaging.formats import ColourMatrix, Picture, PixelFormat, TensorFormat, planes_of, size_wh_of
+from edgeseg.imaging.formats import ColourMatrix, Picture, PixelFormat, TensorFormat, array_of, planes_of, size_wh_of
 from edgeseg.imaging.geometry import Placement, Rect, place
 from edgeseg.spec import InputSpec
 
@@ -114,7 +114,7 @@ class Preprocessor:
         try:
             if plan is None:
                 plan = self._add(case)
-            plan.run(planes, tensor, batch_index)
+            plan.run(planes, array_of(tensor), batch_index)
         except ValueError as error:
             what, _, hint = str(error).rpartition(": ")
             raise ShapeError(what or hint, hint if what else "") from error

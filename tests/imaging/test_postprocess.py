@@ -199,7 +199,7 @@ def test_logits_come_by_dlpack_and_as_c_buffers_too() -> None:
     expected = maker.mask(logits, size_hw=(9, 9))
     for given in (torch.from_numpy(logits), memoryview(logits)):
         np.testing.assert_array_equal(maker.mask(given, size_hw=(9, 9)), expected)
-    with pytest.raises(ShapeError, match="logits are a list"):
+    with pytest.raises(ShapeError, match="list is no buffer in host memory"):
         maker.mask([[1.0]], size_hw=(9, 9))  # type: ignore[arg-type]
 
 
@@ -220,3 +220,13 @@ def test_two_threads_may_share_a_maker() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_mask_is_written_into_memoryviews_and_dlpack_tensors_too() -> None:
+    torch = pytest.importorskip("torch")
+    logits = np.random.default_rng(0).normal(size=(1, 3, 4, 6)).astype(np.float32)
+    maker = MaskMaker(head(3, (4, 6)))
+    expected = maker.mask(logits, size_hw=(9, 11))
+    for out in (memoryview(np.empty((9, 11), np.uint8)), torch.empty((9, 11), dtype=torch.uint8)):
+        assert maker.mask(torch.from_numpy(logits), size_hw=(9, 11), out=out) is out
+        np.testing.assert_array_equal(np.asarray(out), expected)

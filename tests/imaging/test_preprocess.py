@@ -67,7 +67,7 @@ def test_buffers_are_reused_and_an_earlier_tensor_is_left_alone() -> None:
     ],
 )
 def test_what_is_no_frame_is_refused(frame: object) -> None:
-    with pytest.raises(ShapeError, match="BGR"):
+    with pytest.raises(ShapeError, match=r"BGR|no buffer"):
         Preprocessor(image_spec((8, 8))).tensor(frame)  # type: ignore[arg-type]
 
 
@@ -116,3 +116,15 @@ def test_an_old_sidecar_without_the_new_keys_reads_as_stretch_and_linear() -> No
 def test_a_pad_value_that_is_no_grey_level_is_refused(pad_value: float) -> None:
     with pytest.raises(ValueError, match="grey level"):
         image_spec((8, 8), pad_value=pad_value)
+
+
+def test_frames_and_tensors_are_taken_as_arrays_memoryviews_and_dlpack_tensors_without_a_copy() -> None:
+    torch = pytest.importorskip("torch")
+    frame = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    maker = Preprocessor(image_spec((8, 16)))
+    expected = maker.tensor(frame)
+    for form in (memoryview(frame), torch.from_numpy(frame)):
+        np.testing.assert_array_equal(maker.tensor(form), expected)
+    for tensor in (memoryview(np.empty_like(expected)), torch.empty(expected.shape)):
+        maker.into(tensor, frame)
+        np.testing.assert_array_equal(np.asarray(tensor), expected)

@@ -228,7 +228,7 @@ INSIDE = BUFFER.view(np.uint8).reshape(-1)[:240].reshape(8, 10, 3)
         ((NV12[:8], NV12[:3]), {"pixel_format": "NV12"}, "4 rows of 10 bytes"),
         ((NV12[:7], NV12[:3]), {"pixel_format": "NV12"}, "10x7"),
         ((NV12[:8], NV12[8:], NV12[8:]), {"pixel_format": "NV12"}, "3 planes"),
-        ((NV12[:8], [1, 2]), {"pixel_format": "NV12"}, "second plane"),
+        ((NV12[:8], [1, 2]), {"pixel_format": "NV12"}, "list is no buffer"),
         (np.zeros((8, 9, 2), np.uint8), {"pixel_format": "YUYV"}, "even width"),
         (np.lib.stride_tricks.as_strided(FRAME, (7, 10, 3), (16, 3, 1)), {}, "pitch of 16 bytes"),
         (FRAME, {"roi": Rect(5, 0, 6, 8)}, "no part"),
