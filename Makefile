@@ -35,11 +35,12 @@ bench: install
 # The kernels under AddressSanitizer and UndefinedBehaviorSanitizer: their tests, then random and wrong input.
 FUZZ_CASES ?= 55000
 SANITIZED := build/sanitized
-SANITIZER := PYTHONPATH=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 EDGESEG_SANITIZED=1 \
+SANITIZER := PYTHONPATH=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 EDGESEG_SANITIZED=$(SANITIZED) \
     LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so) $$(g++ -print-file-name=libstdc++.so)"
 sanitize: install
 	EDGESEG_SANITIZE=1 $(BIN)/python setup.py -q build --build-lib $(SANITIZED) --build-temp $(SANITIZED)-tmp
-	$(SANITIZER) $(BIN)/python -m pytest -q -n 2 -p no:cacheprovider -k "not jetson_orin" tests/imaging  # nvcc itself does not run so
+	# not python -m pytest, which would put this folder, and so the plain build, before PYTHONPATH; nvcc does not run so
+	$(SANITIZER) $(BIN)/pytest -q -n 2 -p no:cacheprovider -k "not jetson_orin" tests/imaging
 	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_preprocess.py --cases $(FUZZ_CASES)
 	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_postprocess.py --cases $(FUZZ_CASES)
 
