@@ -57,7 +57,7 @@ setup(
     packages=find_packages(include=["edgeseg", "edgeseg.*"]),
     package_data={
         "edgeseg": ["py.typed"],
-        "edgeseg.imaging": ["_native.pyi"],
+        "edgeseg.imaging": ["_native.pyi", "native/*.h"],  # CUDA kernels are compiled on the device with these
         "edgeseg.calib_data": [
             "README.md",
             "*.json",
