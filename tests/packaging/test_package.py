@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 import venv
@@ -94,10 +95,13 @@ def test_the_top_level_links_lead_to_the_stages() -> None:
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An sdist, and the wheel built from it."""
+    """An sdist, and the wheel built from it; of a copy, since builds of two test workers in one folder collide."""
     folder = tmp_path_factory.mktemp("dist")
+    source = tmp_path_factory.mktemp("source") / "edgeseg"
+    left_out = shutil.ignore_patterns(".*", "build", "dist", "demo", "*.egg-info", "*.so", "__pycache__")
+    shutil.copytree(ROOT, source, symlinks=True, ignore=left_out)
     subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT], check=True, capture_output=True
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source], check=True, capture_output=True
     )
     return folder
 
