@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -78,9 +79,31 @@ def _edgeseg(*words: str | Path) -> None:
     """Echo a command as a user would type it, and run it; its failure ends the demo with its exit code."""
     texts = [str(word) for word in words]
     click.secho(f"\n$ edgeseg {shlex.join(texts)}", bold=True)
-    done = subprocess.run([sys.executable, "-m", "edgeseg", *texts], check=False)
-    if done.returncode:
-        raise click.exceptions.Exit(done.returncode)
+    returncode = _run([sys.executable, "-m", "edgeseg", *texts])
+    if returncode:
+        raise click.exceptions.Exit(returncode)
+
+
+def _run(command: list[str]) -> int:
+    """Run a command that gets the terminal's Ctrl-C too, and wait until it has cleaned up; its exit code.
+
+    A Ctrl-C while the process is being made reaches this process only: the new one is then ended here.
+    """
+    held: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        process = subprocess.Popen(command)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if held:
+        process.kill()
+        process.wait()
+        raise KeyboardInterrupt
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
 
 
 def _medians(report: Path) -> dict[str, float]:

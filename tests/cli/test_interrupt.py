@@ -117,10 +117,33 @@ def test_ctrl_c_in_doctor_ends_in_one_line(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_in_the_demo_ends_the_command_under_way_too(tmp_path: Path) -> None:
+    """Interrupted when the export has loaded torch, so well inside it."""
     process = start("demo", "--out", "demo", cwd=tmp_path)
     assert process.stdout is not None
     while "$ edgeseg export" not in process.stdout.readline():
         assert process.poll() is None
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not (child := children.read_text().strip()):
+        assert process.poll() is None
+    while "libtorch" not in Path(f"/proc/{child}/maps").read_text():
+        assert process.poll() is None
     errors = interrupt(process)
     assert "edgeseg demo: interrupted" in errors
+    assert "edgeseg export: interrupted" in errors
     assert unfinished(tmp_path) == []
+
+
+def test_ctrl_c_while_the_demo_starts_a_command_ends_that_command() -> None:
+    """The signal comes before the command's process exists, so only the demo gets it."""
+    script = """
+import os, signal, sys
+from pathlib import Path
+from edgeseg.cli import demo
+sys.addaudithook(lambda event, _: os.kill(os.getpid(), signal.SIGINT) if event == "subprocess.Popen" else None)
+try:
+    demo._run(["sleep", "600"])
+except KeyboardInterrupt:
+    print("interrupted", Path(f"/proc/self/task/{os.getpid()}/children").read_text())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["interrupted"]
