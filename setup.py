@@ -12,20 +12,21 @@ VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "edgeseg" / "__init__.py
 assert VERSION is not None
 
 # Model Optimizer's own [onnx] extra pulls onnxruntime-gpu and cupy, which INT8 and FP16 do not need.
-EXPORT = ["torch>=2.8", "onnx>=1.18,<1.22", "onnxscript>=0.5", "onnxruntime>=1.20", "safetensors>=0.4"]
+GRAPH = ["onnx>=1.18,<1.22", "onnx-ir>=1.0", "onnxslim>=0.1.60"]  # pure Python but for onnx, which has aarch64 wheels
+EXPORT = [*GRAPH, "torch>=2.8", "onnxscript>=0.5", "onnxruntime>=1.20", "safetensors>=0.4"]
 QUANTIZE = [
+    *GRAPH,
     "nvidia-modelopt>=0.40",
     "torch>=2.8",
-    "onnx>=1.18,<1.22",
     "onnxruntime>=1.20",
     "onnx-graphsurgeon",
     "onnxconverter-common",
-    "onnxslim",
     "lief",
     "polygraphy",
 ]
-CPU = ["openvino>=2025.3"]
-RTX = ["tensorrt-rtx>=1.4; platform_machine == 'x86_64'"]
+CPU = [*GRAPH, "openvino>=2025.3"]
+TENSORRT = [*GRAPH, "tensorrt>=10.3"]
+RTX = [*GRAPH, "tensorrt-rtx>=1.4; platform_machine == 'x86_64'"]
 REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
 VIDEO = ["av>=12"]
 DEMO = EXPORT + QUANTIZE + CPU + RTX + REPORT + VIDEO
@@ -71,10 +72,11 @@ setup(
     },
     install_requires=["numpy>=1.24", "opencv-python-headless>=4.8", "click>=8.1", "rich>=13", "msgspec>=0.19"],
     extras_require={
+        "graph": GRAPH,
         "export": EXPORT,
         "quantize": QUANTIZE,
         "cpu": CPU,
-        "tensorrt": ["tensorrt>=10.3"],
+        "tensorrt": TENSORRT,
         "rtx": RTX,
         "cuda": ["pycuda>=2024.1", "cuda-bindings>=12.6"],
         "report": REPORT,

@@ -13,10 +13,13 @@ from edgeseg.errors import MissingPackageError
 __all__ = ["require"]
 
 EXTRA_OF = {
+    "onnx": "graph",
+    "onnx_ir": "graph",
+    "onnx_ir.passes.common": "graph",
+    "onnxslim": "graph",
+    "google.protobuf.message": "graph",
     "torch": "export",
-    "onnx": "export",
     "onnxscript": "export",
-    "google.protobuf.message": "export",
     "onnxruntime": "export",
     "onnxruntime.quantization.calibrate": "quantize",
     "safetensors.torch": "export",

@@ -23,7 +23,9 @@ __all__ = [
     "ModelSpec",
     "PrecisionKind",
     "PrecisionSpec",
+    "ProfileSpec",
     "ResizeRule",
+    "UpsampleSpec",
     "read_engine_spec",
     "read_labels",
     "read_model_spec",
@@ -33,6 +35,7 @@ __all__ = [
 
 BackendName = Literal["openvino", "tensorrt", "tensorrt-rtx"]
 PrecisionKind = Literal["fp32", "fp16", "int8"]
+Layout = Literal["NCHW", "NHWC"]
 ResizeRule = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["linear", "antialias"]
 #: in a mask: a pixel that the net has not seen, where frames are cropped
@@ -58,6 +61,31 @@ class LabelSpec(_Record, frozen=True, kw_only=True):
     ignore: int | None = None
 
 
+class ProfileSpec(_Record, frozen=True, kw_only=True):
+    """The input shapes that a dynamic net takes, TensorRT's min, opt and max: (batch, height, width) each.
+
+    Heights and widths go in steps of ``step_hw``.
+    """
+
+    minimum: tuple[int, int, int]
+    optimum: tuple[int, int, int]
+    maximum: tuple[int, int, int]
+    step_hw: tuple[int, int] = (1, 1)
+
+    def __post_init__(self) -> None:
+        ordered = zip((1, 1, 1), self.minimum, self.optimum, self.maximum, strict=True)
+        if not all(one <= low <= best <= high for one, low, best, high in ordered):
+            raise ValueError(f"profile {self.minimum} {self.optimum} {self.maximum} must be 1 <= min <= opt <= max")
+        if min(self.step_hw) < 1:
+            raise ValueError(f"steps of {self.step_hw} must be at least 1")
+
+    def takes(self, batch: int, size_hw: tuple[int, int]) -> bool:
+        """Whether an input of that batch and size fits."""
+        given = (batch, *size_hw)
+        is_within = all(a <= b <= c for a, b, c in zip(self.minimum, given, self.maximum, strict=True))
+        return is_within and all(side % step == 0 for side, step in zip(size_hw, self.step_hw, strict=True))
+
+
 class InputSpec(_Record, frozen=True, kw_only=True):
     """The image input of the net: a frame becomes ``(pixel / 255 - mean) / std`` at ``size_hw``.
 
@@ -66,6 +94,9 @@ class InputSpec(_Record, frozen=True, kw_only=True):
     align_corners=False)``: half-pixel centres, two neighbours an axis. antialias is Pillow's BILINEAR and torchvision's
     ``Resize(antialias=True)``: where the frame shrinks, all pixels under the output pixel count. Take the one that the
     training took.
+
+    A uint8 input takes the pixels themselves, rounded: mean 0 and std 1/255. ``profile`` is what a dynamic net takes
+    beside ``size_hw``, its optimum.
     """
 
     name: str
@@ -73,11 +104,12 @@ class InputSpec(_Record, frozen=True, kw_only=True):
     colour: Literal["RGB", "BGR", "GRAY"] = "RGB"
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    layout: Literal["NCHW"] = "NCHW"
-    dtype: Literal["float32"] = "float32"
+    layout: Layout = "NCHW"
+    dtype: Literal["float32", "uint8"] = "float32"
     resize: ResizeRule = "stretch"
     interpolation: Interpolation = "linear"
     pad_value: float = 0.0
+    profile: ProfileSpec | None = None
 
     def __post_init__(self) -> None:
         if min(self.size_hw) < 1:
@@ -88,6 +120,10 @@ class InputSpec(_Record, frozen=True, kw_only=True):
             raise ValueError(f"std {self.std} must be above 0")
         if not 0 <= self.pad_value <= 255:
             raise ValueError(f"pad value {self.pad_value} must be a grey level, 0 to 255")
+        if self.dtype == "uint8" and (any(self.mean) or any(abs(one * 255 - 1) > 1e-6 for one in self.std)):
+            raise ValueError("a uint8 input holds plain pixels: mean 0, std 1/255")
+        if self.profile is not None and self.profile.optimum[1:] != self.size_hw:
+            raise ValueError(f"input size {self.size_hw} is not the profile's optimum {self.profile.optimum[1:]}")
 
     @property
     def channels(self) -> int:
@@ -96,45 +132,86 @@ class InputSpec(_Record, frozen=True, kw_only=True):
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """NCHW, batch 1."""
-        return (1, self.channels, *self.size_hw)
+        """In ``layout``, batch 1."""
+        return _shape(self.layout, self.channels, self.size_hw)
+
+
+class UpsampleSpec(_Record, frozen=True, kw_only=True):
+    """How scores are enlarged, in the words of ONNX's Resize.
+
+    ``half_pixel`` bilinear is torch's ``align_corners=False``; ``asymmetric`` nearest with ``floor`` is torch's mode
+    nearest. ``rounding`` says which of two neighbours ``nearest`` takes.
+    """
+
+    mode: Literal["bilinear", "nearest"] = "bilinear"
+    coordinates: Literal["half_pixel", "align_corners", "asymmetric"] = "half_pixel"
+    rounding: Literal["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.mode == "nearest") != (self.rounding is not None):
+            raise ValueError(f"rounding {self.rounding} does not fit mode {self.mode}")
 
 
 class HeadSpec(_Record, frozen=True, kw_only=True):
-    """The logits that leave the net, float32 NCHW, and what the runtime makes of them.
+    """What leaves the net, in ``layout``, and what the runtime makes of it.
 
-    They are upsampled bilinearly with half-pixel centres; then ``argmax`` takes the best class, lowest on a tie, and
-    ``threshold`` (one channel) takes class 1 where the logit is above 0.
+    ``scores`` (float32) are enlarged as ``upsample`` says; then ``argmax`` takes the best class, lowest on a tie, and
+    ``threshold`` (one channel) takes class 1 where the score is above ``threshold``. Scores are logits, or
+    ``probabilities`` where a net's activation comes before its upsampling and so has to stay in the graph. ``ids``
+    are finished class ids (int32, one channel); they are enlarged by nearest neighbour.
+
+    ``cut`` names the nodes that were cut off the net's end and are done by the runtime instead, in their order, and
+    ``uncut_hw`` the size of the mask that they made.
     """
 
     output: str
     channels: int
     size_hw: tuple[int, int]
-    decision: Literal["argmax", "threshold"]
-    upsample: Literal["bilinear"] = "bilinear"
+    decision: Literal["argmax", "threshold", "ids"]
+    scores: Literal["logits", "probabilities"] = "logits"
+    threshold: float = 0.0
+    upsample: UpsampleSpec = UpsampleSpec()
+    layout: Layout = "NCHW"
+    cut: tuple[str, ...] = ()
+    uncut_hw: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if (self.channels == 1) != (self.decision == "threshold"):
+        if (self.channels == 1) == (self.decision == "argmax"):
             raise ValueError(f"decision {self.decision} does not fit {self.channels} channel(s)")
         if not 1 <= self.channels <= MAX_CLASSES:
             raise ValueError(f"{self.channels} channels: 1 to {MAX_CLASSES} fit a uint8 mask")
 
     @property
+    def dtype(self) -> Literal["float32", "int32"]:
+        """Of the output tensor."""
+        return "int32" if self.decision == "ids" else "float32"
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
-        """NCHW, batch 1."""
-        return (1, self.channels, *self.size_hw)
+        """In ``layout``, batch 1."""
+        return _shape(self.layout, self.channels, self.size_hw)
+
+
+def _shape(layout: Layout, channels: int, size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
+    return (1, channels, *size_hw) if layout == "NCHW" else (1, *size_hw, channels)
 
 
 class ModelSpec(_Record, frozen=True, kw_only=True):
-    """What one ONNX file expects and means; ``net.json`` beside ``net.onnx``."""
+    """What one ONNX file expects and means; ``net.json`` beside ``net.onnx``.
+
+    ``weights_sha256`` is that of ``net.onnx.data``, where the weights are too large for the ONNX file.
+    """
 
     schema: Literal[1] = 1
     onnx_sha256: str
+    weights_sha256: str | None = None
     input: InputSpec
     head: HeadSpec
     labels: LabelSpec
 
     def __post_init__(self) -> None:
+        if self.head.decision == "ids":
+            return
         expected = max(self.head.channels, 2)
         if len(self.labels.classes) != expected:
             raise ValueError(f"{len(self.labels.classes)} class names for a head of {expected} classes")
@@ -151,11 +228,11 @@ class PrecisionSpec(_Record, frozen=True, kw_only=True):
 
 
 class IOTensor(_Record, frozen=True, kw_only=True):
-    """One input or output of an engine; ``shape`` is what the engine takes, NCHW."""
+    """One input or output of an engine; ``shape`` is what the engine takes, in the layout that the model says."""
 
     name: str
     mode: Literal["input", "output"]
-    dtype: Literal["float32"] = "float32"
+    dtype: Literal["float32", "uint8", "int32"] = "float32"
     shape: tuple[int, ...]
 
 

@@ -15,12 +15,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "edgeseg"
 HEAVY = (
-    "torch", "onnx", "onnxruntime", "onnxscript", "modelopt", "tensorrt", "tensorrt_rtx", "pycuda", "cuda", "openvino",
+    "torch", "onnx", "onnx_ir", "onnxslim", "onnxruntime", "onnxscript", "transformers", "timm", "torchvision",
+    "segmentation_models_pytorch", "modelopt", "tensorrt", "tensorrt_rtx", "pycuda", "cuda", "openvino",
     "cv2", "av", "matplotlib", "jinja2", "safetensors",
 )  # fmt: skip
 #: from the ground up; a module may import its own floor and those before it. export stands beside the runtime.
 FLOORS = (
-    "errors", "files", "packages", "spec", "latency", "trt_api", "metrics", "imaging", "data", "capabilities",
+    "errors", "files", "packages", "spec", "latency", "trt_api", "graph", "metrics", "imaging", "data", "capabilities",
     "runtime", "accuracy", "export", "builder", "report", "cli",
 )  # fmt: skip
 #: pairs that the order alone would allow

@@ -1,0 +1,1 @@
+"""Own work on ONNX graphs: reading, the tail, rewrites, counts. No torch, no engine."""
