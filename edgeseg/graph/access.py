@@ -1,0 +1,66 @@
+"""Own the small questions that are asked of an ONNX graph: shapes, constants, attributes, places. Change nothing."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.packages import require
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["attribute", "constant_of", "described", "infer_shapes", "module_path", "shape_of"]
+
+#: where torch's exporter notes the modules around a node, outermost first, the operator last
+NAME_SCOPES = "pkg.torch.onnx.name_scopes"
+CLASS_HIERARCHY = "pkg.torch.onnx.class_hierarchy"
+
+
+def shape_of(value: ir.Value | None) -> tuple[int, ...] | None:
+    """The shape of a value where every dimension is known, else None."""
+    if value is None or value.shape is None:
+        return None
+    sides = tuple(value.shape)
+    return tuple(int(side) for side in sides) if all(isinstance(side, int) for side in sides) else None
+
+
+def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
+    """The numbers of an initializer or a Constant node, else None; a view, not to be written."""
+    if value is None:
+        return None
+    tensor = require("onnx_ir").convenience.get_const_tensor(value)
+    return None if tensor is None else np.asarray(tensor.numpy())
+
+
+def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
+    """The value of an attribute, in Python's types (text, numbers, tuples), or ``default``."""
+    found = node.attributes.get(name)
+    return default if found is None else found.value
+
+
+def infer_shapes(model: ir.Model) -> None:
+    """Fill in the shapes and dtypes of all values that the inputs determine; in place."""
+    require("onnx_ir.passes.common").ShapeInferencePass(data_prop=True)(model)
+
+
+def module_path(node: ir.Node) -> str:
+    """Where torch's exporter says that a node came from, as ``decoder.up (Upsample)``; empty if it does not say."""
+    try:
+        scopes = ast.literal_eval(node.metadata_props[NAME_SCOPES])
+        classes = ast.literal_eval(node.metadata_props[CLASS_HIERARCHY])
+    except (KeyError, SyntaxError, ValueError):
+        return ""
+    if len(scopes) < 2 or len(classes) != len(scopes):
+        return ""
+    kind = str(classes[-2]).rpartition(".")[2]
+    return f"{scopes[-2]} ({kind})" if scopes[-2] else kind
+
+
+def described(node: ir.Node) -> str:
+    """How a message names a node: ``Resize 'node_up' in decoder.up (Upsample)``."""
+    path = module_path(node)
+    return f"{node.op_type} '{node.name}'" + (f" in {path}" if path else "")
