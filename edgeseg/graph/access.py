@@ -24,8 +24,8 @@ def shape_of(value: ir.Value | None) -> tuple[int, ...] | None:
     """The shape of a value where every dimension is known, else None."""
     if value is None or value.shape is None:
         return None
-    sides = tuple(value.shape)
-    return tuple(int(side) for side in sides) if all(isinstance(side, int) for side in sides) else None
+    sides = [side for side in value.shape if isinstance(side, int)]
+    return tuple(sides) if len(sides) == len(value.shape) else None
 
 
 def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
