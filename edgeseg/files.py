@@ -11,12 +11,23 @@ from pathlib import Path
 
 from edgeseg.errors import InputError, OutputError
 
-__all__ = ["atomic_path", "output_errors", "read_file", "sha256_of", "write_atomically"]
+__all__ = ["atomic_path", "output_errors", "read_file", "sha256_of", "sha256_of_file", "write_atomically"]
+
+BLOCK_BYTES = 1 << 20
 
 
 def sha256_of(data: bytes) -> str:
     """Hex SHA-256 of ``data``."""
     return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hex SHA-256 of a file, read in pieces; OSError where it cannot be read."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def read_file(path: Path, *, error: type[InputError] = InputError, make_it: str = "check the path") -> bytes:
