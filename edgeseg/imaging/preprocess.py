@@ -53,7 +53,7 @@ class Preprocessor:
     Args:
         spec: the model's input: size, colour, mean, std, resize rule, interpolation, pad.
         threads: CPU threads; all cores of this process without it.
-        tensor_format: dtype and layout of the tensors; the spec's float32 NCHW without it.
+        tensor_format: dtype and layout of the tensors; the spec's own without it.
 
     Example:
         >>> import numpy as np
@@ -70,14 +70,14 @@ class Preprocessor:
     ) -> None:
         self._spec = spec
         self._threads = len(os.sched_getaffinity(0)) if threads is None else threads
-        self._format = tensor_format or TensorFormat()
+        self._format = tensor_format or TensorFormat(dtype=spec.dtype, layout=spec.layout)
         self._plans: OrderedDict[_Case, _native.Preprocess] = OrderedDict()
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Of one frame's tensor, in the tensor format's layout."""
-        batch, channels, height, width = self._spec.shape
-        return (batch, channels, height, width) if self._format.layout == "NCHW" else (batch, height, width, channels)
+        channels, (height, width) = self._spec.channels, self._spec.size_hw
+        return (1, channels, height, width) if self._format.layout == "NCHW" else (1, height, width, channels)
 
     def placement(self, source_wh: tuple[int, int], *, roi: Rect | None = None) -> Placement:
         """Which part of a picture fills which part of the tensor."""

@@ -46,9 +46,9 @@ class CudaContext:
                 f"CUDA failed ({error})", "close other programs on the GPU, or restart this one"
             ) from error
 
-    def pinned_float32(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    def pinned(self, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         """Zeroed page-locked host memory, C-contiguous; lives as long as a view of it does."""
-        array: NDArray[np.float32] = self._driver.pagelocked_empty(shape, np.float32)
+        array: NDArray[Any] = self._driver.pagelocked_empty(shape, np.dtype(dtype))
         array.fill(0)
         return array
 

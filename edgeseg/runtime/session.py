@@ -122,7 +122,7 @@ class Session:
         self.latency.add("engine", self.engine.wait(flight.slot))
         with self.latency.timed("post"):
             mask = self._mask_maker.mask(
-                self.engine.host_logits(flight.slot),
+                self.engine.host_output(flight.slot),
                 size_hw=flight.size_hw,
                 out=out,
                 placement=self._placement(flight.size_hw),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.spec import EngineSpec
@@ -26,12 +26,12 @@ class Engine(ABC):
     scope: str
 
     @abstractmethod
-    def host_input(self, slot: int) -> NDArray[np.float32]:
-        """The input buffer, float32 NCHW, host memory; owned by the engine, valid until ``close``."""
+    def host_input(self, slot: int) -> NDArray[Any]:
+        """The input buffer, of the InputSpec's dtype and shape, host memory; owned by the engine until ``close``."""
 
     @abstractmethod
-    def host_logits(self, slot: int) -> NDArray[np.float32]:
-        """The head's output, float32 NCHW, host memory; owned by the engine, overwritten by the slot's next start."""
+    def host_output(self, slot: int) -> NDArray[Any]:
+        """The head's output, of the HeadSpec's dtype and shape, host memory; the slot's next start overwrites it."""
 
     @abstractmethod
     def start(self, slot: int) -> None:

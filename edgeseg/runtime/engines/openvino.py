@@ -52,20 +52,20 @@ class OpenVINOEngine(Engine):
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot load the engine ({_last_line(error)})", REBUILD) from error
         model = spec.model
-        self._inputs = [np.zeros(model.input.shape, np.float32) for _ in range(slots)]
-        self._logits = [np.zeros(model.head.shape, np.float32) for _ in range(slots)]
+        self._inputs = [np.zeros(model.input.shape, model.input.dtype) for _ in range(slots)]
+        self._outputs = [np.zeros(model.head.shape, model.head.dtype) for _ in range(slots)]
         self._requests: list[Any] = []
-        for host_input, host_logits in zip(self._inputs, self._logits, strict=True):
+        for host_input, host_output in zip(self._inputs, self._outputs, strict=True):
             request = compiled.create_infer_request()
             request.set_tensor(model.input.name, openvino.Tensor(host_input, shared_memory=True))
-            request.set_tensor(model.head.output, openvino.Tensor(host_logits, shared_memory=True))
+            request.set_tensor(model.head.output, openvino.Tensor(host_output, shared_memory=True))
             self._requests.append(request)
 
-    def host_input(self, slot: int) -> NDArray[np.float32]:
+    def host_input(self, slot: int) -> NDArray[Any]:
         return self._inputs[slot]
 
-    def host_logits(self, slot: int) -> NDArray[np.float32]:
-        return self._logits[slot]
+    def host_output(self, slot: int) -> NDArray[Any]:
+        return self._outputs[slot]
 
     def start(self, slot: int) -> None:
         if not self._requests:

@@ -18,7 +18,16 @@ from edgeseg.trt_api import DriverState, TrtApi, driver_state, load_api
 
 __all__ = ["TensorRTEngine", "check_fits"]
 
-FLOAT32_BYTES = 4
+#: NumPy's names of TensorRT's data types
+DTYPES = {
+    "FLOAT": "float32",
+    "HALF": "float16",
+    "INT8": "int8",
+    "UINT8": "uint8",
+    "INT32": "int32",
+    "INT64": "int64",
+    "BOOL": "bool",
+}
 
 
 def check_fits(spec: EngineSpec, *, version: str, driver: DriverState) -> None:
@@ -55,8 +64,8 @@ class _Slot:
     context: Any  # IExecutionContext
     stream: TimedStream
     device: dict[str, Any]  # one buffer for every IO tensor
-    host_input: NDArray[np.float32]
-    host_logits: NDArray[np.float32]
+    host_input: NDArray[Any]
+    host_output: NDArray[Any]
     is_started: bool = False
 
 
@@ -99,11 +108,11 @@ class TensorRTEngine(Engine):
         for _ in range(self.slots):
             self._slots.append(_make_slot(self._api, self._engine, self._cuda, self.spec))
 
-    def host_input(self, slot: int) -> NDArray[np.float32]:
+    def host_input(self, slot: int) -> NDArray[Any]:
         return self._slot(slot).host_input
 
-    def host_logits(self, slot: int) -> NDArray[np.float32]:
-        return self._slot(slot).host_logits
+    def host_output(self, slot: int) -> NDArray[Any]:
+        return self._slot(slot).host_output
 
     def start(self, slot: int) -> None:
         chosen = self._slot(slot)
@@ -115,7 +124,7 @@ class TensorRTEngine(Engine):
             chosen.stream.copy_in(chosen.device[names.input.name], chosen.host_input)
             if not chosen.context.execute_async_v3(chosen.stream.handle):
                 raise EngineError(f"{self.spec.backend} did not run the engine ({self._api.log})", _rebuild(self.spec))
-            chosen.stream.copy_out(chosen.host_logits, chosen.device[names.head.output])
+            chosen.stream.copy_out(chosen.host_output, chosen.device[names.head.output])
             chosen.stream.mark_end()
         chosen.is_started = True
 
@@ -192,8 +201,8 @@ def _check_io(api: TrtApi, engine: Any, spec: EngineSpec) -> None:
     found = {_describe(api, engine, name) for name in _tensor_names(engine)}
     model = spec.model
     expected = {_line(io.name, io.mode, io.dtype, io.shape) for io in spec.io}
-    expected.add(_line(model.input.name, "input", "float32", model.input.shape))
-    expected.add(_line(model.head.output, "output", "float32", model.head.shape))
+    expected.add(_line(model.input.name, "input", model.input.dtype, model.input.shape))
+    expected.add(_line(model.head.output, "output", model.head.dtype, model.head.shape))
     inputs = [line for line in found if line.startswith("input")]
     if not expected <= found or len(inputs) != 1:
         raise EngineError(
@@ -208,9 +217,9 @@ def _tensor_names(engine: Any) -> list[str]:
 
 def _describe(api: TrtApi, engine: Any, name: str) -> str:
     is_input = engine.get_tensor_mode(name) == api.module.TensorIOMode.INPUT
-    dtype = engine.get_tensor_dtype(name)
-    dtype_name = "float32" if dtype == api.module.DataType.FLOAT else str(dtype)
-    return _line(name, "input" if is_input else "output", dtype_name, tuple(engine.get_tensor_shape(name)))
+    dtype = engine.get_tensor_dtype(name).name
+    shape = tuple(engine.get_tensor_shape(name))
+    return _line(name, "input" if is_input else "output", DTYPES.get(dtype, dtype), shape)
 
 
 def _line(name: str, mode: str, dtype: str, shape: tuple[int, ...]) -> str:
@@ -223,7 +232,7 @@ def _make_slot(api: TrtApi, engine: Any, cuda: CudaContext, spec: EngineSpec) ->
         raise EngineError(
             f"{api.name} gives no execution context ({api.log})", "free device memory, or use fewer slots"
         )
-    sizes = {io.name: math.prod(io.shape) * FLOAT32_BYTES for io in spec.io}
+    sizes = {io.name: math.prod(io.shape) * np.dtype(io.dtype).itemsize for io in spec.io}
     for name in _tensor_names(engine):  # an output that nobody reads needs its memory too
         sizes.setdefault(name, max(context.get_max_output_size(name), 1))
     device = {name: cuda.device_bytes(size) for name, size in sizes.items()}
@@ -234,8 +243,8 @@ def _make_slot(api: TrtApi, engine: Any, cuda: CudaContext, spec: EngineSpec) ->
         context=context,
         stream=cuda.timed_stream(),
         device=device,
-        host_input=cuda.pinned_float32(spec.model.input.shape),
-        host_logits=cuda.pinned_float32(spec.model.head.shape),
+        host_input=cuda.pinned(spec.model.input.shape, spec.model.input.dtype),
+        host_output=cuda.pinned(spec.model.head.shape, spec.model.head.dtype),
     )
 
 

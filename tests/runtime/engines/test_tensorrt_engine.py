@@ -154,7 +154,7 @@ def test_two_slots_in_flight_each_compute_their_own_input(net: bytes, spec: Engi
         for slot, frame in enumerate(frames):
             assert engine.wait(slot) > 0
             expected = np.asarray(reference.run(None, {"image": frame})[0])
-            np.testing.assert_allclose(engine.host_logits(slot), expected, atol=TF32_TOLERANCE)
+            np.testing.assert_allclose(engine.host_output(slot), expected, atol=TF32_TOLERANCE)
 
 
 @pytest.mark.gpu
