@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -14,12 +15,15 @@ __all__ = [
     "UNSEEN",
     "BackendName",
     "ClassSpec",
+    "Colour",
     "EngineSpec",
+    "FrameOptions",
     "HeadSpec",
     "IOTensor",
     "InputSpec",
     "Interpolation",
     "LabelSpec",
+    "Layout",
     "ModelSpec",
     "PrecisionKind",
     "PrecisionSpec",
@@ -35,11 +39,13 @@ __all__ = [
 
 BackendName = Literal["openvino", "tensorrt", "tensorrt-rtx"]
 PrecisionKind = Literal["fp32", "fp16", "int8"]
+Colour = Literal["RGB", "BGR", "GRAY"]
 Layout = Literal["NCHW", "NHWC"]
 ResizeRule = Literal["stretch", "letterbox", "crop"]
 Interpolation = Literal["linear", "antialias"]
 #: in a mask: a pixel that the net has not seen, where frames are cropped
 UNSEEN = 255
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MAX_CLASSES = 255  # a mask is uint8 and 255 is the customary ignore label
 
 
@@ -101,7 +107,7 @@ class InputSpec(_Record, frozen=True, kw_only=True):
 
     name: str
     size_hw: tuple[int, int]
-    colour: Literal["RGB", "BGR", "GRAY"] = "RGB"
+    colour: Colour = "RGB"
     mean: tuple[float, ...]
     std: tuple[float, ...]
     layout: Layout = "NCHW"
@@ -134,6 +140,30 @@ class InputSpec(_Record, frozen=True, kw_only=True):
     def shape(self) -> tuple[int, int, int, int]:
         """In ``layout``, batch 1."""
         return _shape(self.layout, self.channels, self.size_hw)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameOptions:
+    """What training did to its pictures; see ``InputSpec``. ImageNet's mean and std unless told otherwise."""
+
+    colour: Colour = "RGB"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    resize: ResizeRule = "stretch"
+    interpolation: Interpolation = "linear"
+    pad_value: float = 0.0
+
+    def input_spec(
+        self,
+        *,
+        name: str,
+        size_hw: tuple[int, int],
+        layout: Layout = "NCHW",
+        dtype: Literal["float32", "uint8"] = "float32",
+        profile: ProfileSpec | None = None,
+    ) -> InputSpec:
+        """The same of one net's input; ValueError where they do not go together."""
+        return InputSpec(name=name, size_hw=size_hw, layout=layout, dtype=dtype, profile=profile, **vars(self))
 
 
 class UpsampleSpec(_Record, frozen=True, kw_only=True):
@@ -273,19 +303,23 @@ def write_with_sidecar(path: Path, data: bytes, spec: ModelSpec | EngineSpec) ->
             sidecar.write_bytes(msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
 
 
-def read_model_spec(onnx_path: Path, data: bytes) -> ModelSpec:
+def read_model_spec(onnx_path: Path, *, sha256: str, weights_sha256: str | None = None) -> ModelSpec:
     """Read the sidecar of an ONNX file and check that they belong together.
 
     Args:
         onnx_path: the ONNX file.
-        data: its bytes.
+        sha256: of it.
+        weights_sha256: of the weights beside it, if it keeps them there.
     Raises:
         SpecError: the sidecar is missing, malformed, or describes another file.
     """
     path = sidecar_path(onnx_path)
     make_it = "the sidecar is written by 'edgeseg export'; run it, or copy the sidecar along"
     spec = _decode(read_file(path, error=SpecError, make_it=make_it), ModelSpec, path)
-    _check_hash(path, onnx_path, recorded=spec.onnx_sha256, data=data, redo="run 'edgeseg export' again")
+    redo = "run 'edgeseg export' again"
+    _check_hash(path, onnx_path, recorded=spec.onnx_sha256, found=sha256, redo=redo)
+    recorded, found = spec.weights_sha256 or "none", weights_sha256 or "none"
+    _check_hash(path, f"the weights of {onnx_path}", recorded=recorded, found=found, redo=redo)
     return spec
 
 
@@ -306,7 +340,7 @@ def read_engine_spec(engine_path: Path) -> tuple[EngineSpec, bytes]:
             f"{engine_path} has {len(plan)} bytes where {path.name} says {spec.plan_bytes}: cut short or exchanged",
             redo,
         )
-    _check_hash(path, engine_path, recorded=spec.plan_sha256, data=plan, redo=redo)
+    _check_hash(path, engine_path, recorded=spec.plan_sha256, found=sha256_of(plan), redo=redo)
     return spec, plan
 
 
@@ -322,9 +356,8 @@ def _decode(data: bytes, kind: type[Spec], path: Path) -> Spec:
         raise SpecError(f"{path} is not a valid sidecar ({error})", "mend it, or make it again") from error
 
 
-def _check_hash(sidecar: Path, path: Path, *, recorded: str, data: bytes, redo: str) -> None:
-    found = sha256_of(data)
+def _check_hash(sidecar: Path, what: Path | str, *, recorded: str, found: str, redo: str) -> None:
     if found != recorded:
         raise SpecError(
-            f"{path} has sha256 {found[:12]} where {sidecar.name} says {recorded[:12]}: changed or exchanged", redo
+            f"{what} has sha256 {found[:12]} where {sidecar.name} says {recorded[:12]}: changed or exchanged", redo
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,25 +48,33 @@ class PrecisionRequest:
 
 
 def apply_precision(
-    onnx: bytes, image: InputSpec, request: PrecisionRequest, *, on_image: Callable[[int], None] = lambda count: None
-) -> tuple[bytes, PrecisionSpec]:
-    """Put the precision into the graph; inputs and outputs stay float32.
+    onnx_path: Path,
+    target: Path,
+    image: InputSpec,
+    request: PrecisionRequest,
+    *,
+    on_image: Callable[[int], None] = lambda count: None,
+) -> tuple[Path, PrecisionSpec]:
+    """Put the precision into the graph; inputs and outputs stay as they are.
 
     Args:
-        onnx: the FP32 graph.
+        onnx_path: the FP32 graph.
+        target: where the new graph is written, if there is one.
         image: the pre-processing that calibration frames go through, the runtime's own.
         request: the precision.
         on_image: told how many calibration images have been read.
     Returns:
-        The new graph, and what its sidecar says of it.
+        ``target``, or ``onnx_path`` for FP32; and what the sidecar says of it.
     Raises:
         DataError: an image cannot be read.
     """
     if request.kind == "fp32":
-        return onnx, PrecisionSpec(kind="fp32", high_precision="fp32")
+        return onnx_path, PrecisionSpec(kind="fp32", high_precision="fp32")
     if request.kind == "fp16":
-        return _to_fp16(onnx), PrecisionSpec(kind="fp16", high_precision="fp16")
-    return _to_int8(onnx, image, request, on_image), _int8_spec(request)
+        _to_fp16(onnx_path, target)
+        return target, PrecisionSpec(kind="fp16", high_precision="fp16")
+    _to_int8(onnx_path, target, image, request, on_image)
+    return target, _int8_spec(request)
 
 
 def _int8_spec(request: PrecisionRequest) -> PrecisionSpec:
@@ -92,7 +99,7 @@ class _Reader:
         self._frames: Iterator[NDArray[np.uint8]] = iter(self._images)
         self._count = 0
 
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
         frame_bgr = next(self._frames, None)
         if frame_bgr is None:
             return None
@@ -100,36 +107,31 @@ class _Reader:
         self._on_image(self._count)
         return {self._name: self._preprocessor.tensor(frame_bgr)}
 
-    def __iter__(self) -> Iterator[dict[str, NDArray[np.float32]]]:
+    def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
         while (batch := self.get_next()) is not None:
             yield batch
 
 
-def _to_fp16(onnx: bytes) -> bytes:
+def _to_fp16(onnx_path: Path, target: Path) -> None:
+    onnx = require("onnx")
     autocast = require("modelopt.onnx.autocast")
-    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
-        source = Path(folder) / "net.onnx"
-        source.write_bytes(onnx)
-        model = autocast.convert_to_mixed_precision(str(source), low_precision_type="fp16", keep_io_types=True)
-    data: bytes = model.SerializeToString()
-    return data
+    model = autocast.convert_to_mixed_precision(str(onnx_path), low_precision_type="fp16", keep_io_types=True)
+    onnx.save(model, target)
 
 
-def _to_int8(onnx: bytes, image: InputSpec, request: PrecisionRequest, on_image: Callable[[int], None]) -> bytes:
+def _to_int8(
+    onnx_path: Path, target: Path, image: InputSpec, request: PrecisionRequest, on_image: Callable[[int], None]
+) -> None:
     reader_base = require("onnxruntime.quantization.calibrate").CalibrationDataReader
     quantization = require("modelopt.onnx.quantization")
     reader: Any = type("Reader", (_Reader, reader_base), {})(image, request.images, on_image)
-    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
-        source, target = Path(folder) / "net.onnx", Path(folder) / "net.int8.onnx"
-        source.write_bytes(onnx)
-        quantization.quantize(
-            str(source),
-            quantize_mode="int8",
-            calibration_data_reader=reader,
-            calibration_method=request.method,
-            calibration_eps=["cpu"],
-            high_precision_dtype=request.high_precision,
-            output_path=str(target),
-            log_level="ERROR",
-        )
-        return target.read_bytes()
+    quantization.quantize(
+        str(onnx_path),
+        quantize_mode="int8",
+        calibration_data_reader=reader,
+        calibration_method=request.method,
+        calibration_eps=["cpu"],
+        high_precision_dtype=request.high_precision,
+        output_path=str(target),
+        log_level="ERROR",
+    )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from edgeseg.cli.console import progress_bar
+from edgeseg.cli.console import SizeHW, progress_bar
+from edgeseg.cli.frame_options import frame_options
+
+if TYPE_CHECKING:
+    from edgeseg.spec import FrameOptions
 
 
 @click.command("build-engine")
@@ -27,6 +31,18 @@ from edgeseg.cli.console import progress_bar
     type=click.Choice(["max", "entropy"]),
     help="How ranges are taken from the images.  [default: max]",
 )
+@click.option("--input-size", type=SizeHW(), help="Which size of a dynamic net; its optimum without it.")
+@click.option("--output", help="Name of the output, where the graph has several.")
+@click.option("--keep-tail", is_flag=True, help="Leave Resize, Softmax and ArgMax at the net's end in the engine.")
+@click.option(
+    "--fold-normalisation",
+    "--fold-normalization",
+    is_flag=True,
+    help="Let the engine take uint8 pixels and normalise them itself.",
+)
+@click.option("--labels", type=click.Path(path_type=Path), help="JSON of class names and colours; without a sidecar.")
+@click.option("--classes", type=click.IntRange(1, 255), help="Expected number of classes; without a sidecar.")
+@frame_options
 def build_engine(
     onnx: Path,
     out: Path | None,
@@ -34,11 +50,24 @@ def build_engine(
     precision: Literal["fp32", "fp16", "int8"],
     calib_data: Path | None,
     calib_method: Literal["max", "entropy"] | None,
+    input_size: tuple[int, int] | None,
+    output: str | None,
+    keep_tail: bool,
+    fold_normalisation: bool,
+    labels: Path | None,
+    classes: int | None,
+    frame: FrameOptions | None,
 ) -> None:
-    """Build an engine out of ONNX and the sidecar that `edgeseg export` wrote beside it."""
+    """Build an engine out of ONNX and the sidecar that `edgeseg export` wrote beside it.
+
+    An ONNX file of any other origin has no sidecar: say with --mean, --std, --colour, --resize, --interpolation and
+    --labels what the net was trained with.
+    """
     from edgeseg.builder.backends import best_backend
-    from edgeseg.builder.build import BuildOptions
+    from edgeseg.builder.build import BuildOptions, ReadyModel
     from edgeseg.builder.build import build_engine as build
+    from edgeseg.graph.preparing import PrepareOptions
+    from edgeseg.spec import FrameOptions
 
     if precision != "int8" and (calib_data or calib_method):
         raise click.UsageError(f"--calib-data and --calib-method do nothing for --precision {precision}")
@@ -49,14 +78,26 @@ def build_engine(
         raise click.UsageError(
             f"{target} would take the place of a model or a sidecar; name the engine {target.stem}.engine"
         )
-    chosen = best_backend() if backend == "auto" else backend
+    ready = ReadyModel(frame=frame or FrameOptions(), labels=labels, classes=classes)
     options = BuildOptions(
-        backend=chosen, precision=precision, calibration_folder=calib_data, calibration_method=calib_method or "max"
+        backend=best_backend() if backend == "auto" else backend,
+        precision=precision,
+        calibration_folder=calib_data,
+        calibration_method=calib_method or "max",
+        prepare=PrepareOptions(
+            size_hw=input_size, output=output, keep_tail=keep_tail, fold_normalisation=fold_normalisation
+        ),
+        ready=ready if frame or labels or classes else None,
     )
+    notes: list[str] = []
     with progress_bar() as progress:
-        spec = build(onnx, target, options, progress=progress)
+        spec = build(onnx, target, options, progress=progress, note=notes.append)
+    for text in notes:
+        click.echo(text)
+    image, head = spec.model.input, spec.model.head
     click.echo(
-        f"{target}: {spec.plan_bytes / 1e6:.2f} MB, {precision}, {spec.backend} {spec.backend_version}, {spec.device}"
+        f"{target}: {spec.plan_bytes / 1e6:.2f} MB, {precision}, {spec.backend} {spec.backend_version}, {spec.device}\n"
+        f"{image.dtype} {image.shape} -> {head.dtype} {head.shape}"
     )
     if spec.precision.kind == "int8":
         click.echo(f"calibrated on {spec.precision.calibration_images} images ({spec.precision.calibration_method})")

@@ -24,22 +24,23 @@ def distinct_colour(index: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def labels_for(count: int, path: Path | None = None, *, expected: int | None = None) -> LabelSpec:
+def labels_for(count: int | None, path: Path | None = None, *, expected: int | None = None) -> LabelSpec:
     """Names and colours of a net's classes: those of the file, or ``class_0`` ... in distinct colours.
 
     Args:
-        count: classes that the net gives.
+        count: classes that the net gives; None where only the file can tell.
         path: a labels file.
         expected: classes that the user counts on.
     Raises:
         SpecError: the counts differ.
     """
-    if expected is not None and expected != count:
+    if None not in (expected, count) and expected != count:
         raise SpecError(f"the net gives {count} classes where {expected} were expected", "check --classes and --arg")
     if path is None:
-        return LabelSpec(classes=tuple(ClassSpec(name=f"class_{i}", colour=distinct_colour(i)) for i in range(count)))
+        named = range(count or expected or 0)
+        return LabelSpec(classes=tuple(ClassSpec(name=f"class_{i}", colour=distinct_colour(i)) for i in named))
     labels = read_labels(path)
-    if len(labels.classes) != count:
+    if count is not None and len(labels.classes) != count:
         raise SpecError(
             f"{path} names {len(labels.classes)} classes, the net gives {count}", "name every class of the net"
         )

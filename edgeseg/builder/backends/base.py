@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from edgeseg.spec import BackendName, PrecisionKind
@@ -43,11 +44,11 @@ class BuilderBackend(ABC):
         """Raise BuildError where this back end cannot hold ``precision`` on this machine; say what it can."""
 
     @abstractmethod
-    def build(self, onnx: bytes, *, progress: Progress) -> Built:
+    def build(self, onnx_path: Path, *, progress: Progress) -> Built:
         """Build a plan.
 
         Args:
-            onnx: a serialised ModelProto whose node types already carry the precision.
+            onnx_path: an ONNX file, weights inside or beside it, whose node types already carry the precision.
             progress: told of every step.
         Raises:
             BuildError: with the library's last words.

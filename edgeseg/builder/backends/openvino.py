@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from edgeseg.builder.backends.base import BuilderBackend, Built, Progress
@@ -30,11 +31,11 @@ class OpenVINOBackend(BuilderBackend):
         if precision == "fp16":
             raise BuildError("the CPU back end computes in fp32 and int8, not in fp16", "use --precision fp32 or int8")
 
-    def build(self, onnx: bytes, *, progress: Progress) -> Built:
+    def build(self, onnx_path: Path, *, progress: Progress) -> Built:
         progress(0.0, "compile")
         core = self._openvino.Core()
         try:
-            compiled = core.compile_model(core.read_model(onnx), "CPU", cpu_properties(threads=None))
+            compiled = core.compile_model(core.read_model(str(onnx_path)), "CPU", cpu_properties(threads=None))
             plan = compiled.export_model()
         except RuntimeError as error:
             last = str(error).strip().splitlines()[-1]

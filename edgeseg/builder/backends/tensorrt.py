@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from edgeseg.builder.backends.base import BuilderBackend, Built, OptionValue, Progress
@@ -71,11 +72,11 @@ class TensorRTBackend(BuilderBackend):
                 "take fp16, or --backend tensorrt",
             )
 
-    def build(self, onnx: bytes, *, progress: Progress) -> Built:
+    def build(self, onnx_path: Path, *, progress: Progress) -> Built:
         """Build a plan; Ctrl-C stops it at the builder's next step and leaves nothing behind.
 
         Args:
-            onnx: a serialised ModelProto, weights inside, whose node types carry the precision.
+            onnx_path: an ONNX file, weights inside or beside it, whose node types carry the precision.
             progress: told of every step, in the calling thread; ends at 1.0.
         Raises:
             BuildError: no driver, an operator is refused, or the builder failed; with the log's last lines.
@@ -83,7 +84,7 @@ class TensorRTBackend(BuilderBackend):
         driver = self._driver()
         monitor = BuildMonitor()
         built = run_stoppable(
-            lambda: _build(self._api, onnx, driver, monitor, self._workspace_bytes), monitor, progress
+            lambda: _build(self._api, onnx_path, driver, monitor, self._workspace_bytes), monitor, progress
         )
         progress(1.0, "plan is built")
         return built
@@ -95,12 +96,14 @@ class TensorRTBackend(BuilderBackend):
         return driver
 
 
-def _build(api: TrtApi, onnx: bytes, driver: DriverState, monitor: BuildMonitor, workspace_bytes: int | None) -> Built:
+def _build(
+    api: TrtApi, onnx_path: Path, driver: DriverState, monitor: BuildMonitor, workspace_bytes: int | None
+) -> Built:
     api.log.clear()
     builder = _make_builder(api)
     network = builder.create_network(_strongly_typed(api))
     parser = api.module.OnnxParser(network, api.logger)  # owns the weights until the plan is built
-    _parse(api, parser, network, onnx)
+    _parse(api, parser, network, onnx_path)
     target = _target(api, driver)
     config = _configure(api, builder, target, workspace_bytes)
     monitor.attach(api.module, config)
@@ -128,8 +131,8 @@ def _strongly_typed(api: TrtApi) -> int:
     return 0 if flag is None else 1 << int(flag)
 
 
-def _parse(api: TrtApi, parser: Any, network: Any, onnx: bytes) -> None:
-    is_parsed = parser.parse(onnx)
+def _parse(api: TrtApi, parser: Any, network: Any, onnx_path: Path) -> None:
+    is_parsed = parser.parse_from_file(str(onnx_path))
     errors = [_describe(parser.get_error(index)) for index in range(min(parser.num_errors, SHOWN_PARSER_ERRORS))]
     if errors or not is_parsed:
         more = f" and {parser.num_errors - len(errors)} more" if parser.num_errors > len(errors) else ""
