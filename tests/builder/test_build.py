@@ -11,7 +11,7 @@ from edgeseg.builder.build import BuildOptions, build_engine
 from edgeseg.builder.precision import PrecisionRequest, apply_precision
 from edgeseg.data import CalibrationSet
 from edgeseg.errors import BuildError
-from edgeseg.files import sha256_of
+from edgeseg.files import sha256_of, sha256_of_file
 from edgeseg.imaging.preprocess import Preprocessor
 from edgeseg.spec import read_engine_spec, read_model_spec
 
@@ -20,7 +20,7 @@ def test_the_engines_sidecar_reads_back_and_says_what_was_built(chain: Any) -> N
     spec, plan = read_engine_spec(chain.int8)
     assert (spec.backend, spec.precision.kind, spec.precision.high_precision) == ("openvino", "int8", "fp32")
     assert (spec.plan_bytes, spec.plan_sha256) == (len(plan), sha256_of(plan))
-    assert spec.model == read_model_spec(chain.onnx, chain.onnx.read_bytes())
+    assert spec.model == read_model_spec(chain.onnx, sha256=sha256_of_file(chain.onnx))
     assert spec.precision.calibration_sha256 == CalibrationSet(chain.images).sha256
     assert [(one.name, one.mode, one.shape) for one in spec.io] == [
         ("image", "input", (1, 3, 32, 64)),
@@ -28,14 +28,14 @@ def test_the_engines_sidecar_reads_back_and_says_what_was_built(chain: Any) -> N
     ]
 
 
-def test_int8_puts_calibrated_scales_into_the_graph(chain: Any) -> None:
+def test_int8_puts_calibrated_scales_into_the_graph(chain: Any, tmp_path: Path) -> None:
     """The scale of the image input is what the brightest calibration pixel asks for: max |x| / 127."""
-    model = read_model_spec(chain.onnx, chain.onnx.read_bytes())
+    model = read_model_spec(chain.onnx, sha256=sha256_of_file(chain.onnx))
     images = CalibrationSet(chain.images)
     request = PrecisionRequest(kind="int8", high_precision="fp32", images=images)
     seen: list[int] = []
-    data, _ = apply_precision(chain.onnx.read_bytes(), model.input, request, on_image=seen.append)
-    graph = onnx.load_model_from_string(data).graph
+    path, _ = apply_precision(chain.onnx, tmp_path / "net.onnx", model.input, request, on_image=seen.append)
+    graph = onnx.load(path).graph
     scales = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     quantize = next(node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] == "image")
     maker = Preprocessor(model.input)
@@ -45,12 +45,12 @@ def test_int8_puts_calibrated_scales_into_the_graph(chain: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fp16", "int8"])
-def test_inputs_and_outputs_stay_float32_in_every_precision(chain: Any, kind: Any) -> None:
-    model = read_model_spec(chain.onnx, chain.onnx.read_bytes())
+def test_inputs_and_outputs_stay_float32_in_every_precision(chain: Any, tmp_path: Path, kind: Any) -> None:
+    model = read_model_spec(chain.onnx, sha256=sha256_of_file(chain.onnx))
     images = CalibrationSet(chain.images) if kind == "int8" else None
     request = PrecisionRequest(kind=kind, high_precision="fp16", images=images)
-    data, spec = apply_precision(chain.onnx.read_bytes(), model.input, request)
-    prepared = onnx.load_model_from_string(data)
+    path, spec = apply_precision(chain.onnx, tmp_path / "net.onnx", model.input, request)
+    prepared = onnx.load(path)
     values = [*prepared.graph.input, *prepared.graph.output]
     assert {one.type.tensor_type.elem_type for one in values} == {onnx.TensorProto.FLOAT}
     assert any(node.op_type == "Cast" for node in prepared.graph.node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -77,14 +78,23 @@ def small_net(precision: str) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def make_net() -> Callable[[str], bytes]:
-    """The small net of a precision: fp32, fp16 or int8."""
-    return small_net
+def make_net(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The small net of a precision, fp32, fp16 or int8, as an ONNX file."""
+    folder = tmp_path_factory.mktemp("nets")
+
+    def make(precision: str) -> Path:
+        path = folder / f"{precision}.onnx"
+        path.write_bytes(small_net(precision))
+        return path
+
+    return make
 
 
-@pytest.fixture(scope="session")
-def unsupported_net() -> bytes:
+@pytest.fixture
+def unsupported_net(tmp_path: Path) -> Path:
     """A net whose one node, 'make_determinant', TensorRT has no layer for."""
     graph = Graph(half=False)
     graph.node("Det", ["image"], "determinant")
-    return graph.model("determinant", (1, 3))
+    path = tmp_path / "unsupported.onnx"
+    path.write_bytes(graph.model("determinant", (1, 3)))
+    return path

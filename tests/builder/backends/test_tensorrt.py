@@ -18,7 +18,7 @@ from edgeseg.trt_api import driver_state, load_api
 
 pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
 
-MakeNet = Callable[[str], bytes]
+MakeNet = Callable[[str], Path]
 without_driver = pytest.mark.skipif(driver_state().is_working, reason="is about machines without a CUDA driver")
 
 INTERRUPTED_BUILD = """
@@ -31,7 +31,7 @@ def progress(fraction, step):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a runner in the background leaves it ignored
 try:
-    TensorRTBackend("tensorrt-rtx").build(pathlib.Path(sys.argv[1]).read_bytes(), progress=progress)
+    TensorRTBackend("tensorrt-rtx").build(pathlib.Path(sys.argv[1]), progress=progress)
 except KeyboardInterrupt:
     print([thread.name for thread in threading.enumerate()], flush=True)
     raise
@@ -80,19 +80,21 @@ def test_progress_comes_in_the_callers_thread_never_falls_and_ends_at_one(make_n
     assert {thread for _, thread in seen} == {threading.current_thread()}
 
 
-def test_an_operator_that_tensorrt_has_not_is_named_with_its_node(unsupported_net: bytes) -> None:
+def test_an_operator_that_tensorrt_has_not_is_named_with_its_node(unsupported_net: Path) -> None:
     with pytest.raises(BuildError, match=r"node 0 'make_determinant' \(Det\): UNSUPPORTED_NODE"):
         TensorRTBackend("tensorrt-rtx").build(unsupported_net, progress=ignore)
 
 
-def test_bytes_that_are_no_model_are_refused() -> None:
-    with pytest.raises(BuildError, match="refuses the graph: MODEL_DESERIALIZE_FAILED"):
-        TensorRTBackend("tensorrt-rtx").build(b"garbage" * 10, progress=ignore)
+def test_bytes_that_are_no_model_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"garbage" * 10)
+    with pytest.raises(BuildError, match="refuses the graph"):
+        TensorRTBackend("tensorrt-rtx").build(tmp_path / "net.onnx", progress=ignore)
 
 
-def test_an_empty_model_is_refused_though_the_parser_takes_it() -> None:
+def test_an_empty_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").touch()
     with pytest.raises(BuildError, match="no output"):
-        TensorRTBackend("tensorrt-rtx").build(b"", progress=ignore)
+        TensorRTBackend("tensorrt-rtx").build(tmp_path / "net.onnx", progress=ignore)
 
 
 @without_driver
@@ -138,7 +140,7 @@ def test_a_stopped_monitor_makes_the_builder_give_up(make_net: MakeNet) -> None:
     builder = api.module.Builder(api.logger)
     network = builder.create_network(1 << int(api.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = api.module.OnnxParser(network, api.logger)
-    assert parser.parse(make_net("fp32"))
+    assert parser.parse_from_file(str(make_net("fp32")))
     config, monitor = builder.create_builder_config(), BuildMonitor()
     monitor.attach(api.module, config)
     monitor.stop()
@@ -147,8 +149,7 @@ def test_a_stopped_monitor_makes_the_builder_give_up(make_net: MakeNet) -> None:
 
 
 def test_ctrl_c_ends_a_build_by_keyboard_interrupt_and_leaves_nothing(make_net: MakeNet, tmp_path: Path) -> None:
-    net, place = tmp_path / "net.onnx", tmp_path / "place"
-    net.write_bytes(make_net("int8"))
+    net, place = make_net("int8"), tmp_path / "place"
     place.mkdir()
     command = [sys.executable, "-c", INTERRUPTED_BUILD, str(net)]
     with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
