@@ -10,7 +10,7 @@ from typing import Literal
 
 from edgeseg.spec import BackendName, PrecisionKind
 
-__all__ = ["BuilderBackend", "Built", "Progress"]
+__all__ = ["BuilderBackend", "Built", "Progress", "Refusal"]
 
 #: called with the fraction done (0 to 1) and the name of the step
 Progress = Callable[[float, str], None]
@@ -25,6 +25,15 @@ class Built:
     device: str
     compute_capability: str | None
     options: dict[str, OptionValue]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A node that a back end's own parser does not take, by its name in the file; empty where the parser names none."""
+
+    node: str
+    op: str
+    reason: str
 
 
 class BuilderBackend(ABC):
@@ -52,4 +61,16 @@ class BuilderBackend(ABC):
             progress: told of every step.
         Raises:
             BuildError: with the library's last words.
+        """
+
+    @abstractmethod
+    def refused(self, onnx_path: Path) -> tuple[Refusal, ...]:
+        """Let the library's own parser read a graph, and build nothing.
+
+        Args:
+            onnx_path: an ONNX file, weights inside or beside it, whose nodes have names.
+        Returns:
+            What the parser says; it may stop at a node and know nothing of what follows.
+        Raises:
+            BuildError: the parser cannot be asked on this machine.
         """

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgeseg.builder.backends.base import BuilderBackend, Built, Progress
+from edgeseg.builder.backends.base import BuilderBackend, Built, Progress, Refusal
 from edgeseg.errors import BuildError
 from edgeseg.packages import require
 from edgeseg.runtime.engines.openvino import cpu_properties
 from edgeseg.spec import BackendName, PrecisionKind
 
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
 __all__ = ["OpenVINOBackend"]
+
+# how OpenVINO 2026.4 reports nodes: kinds that it has nothing for, and of every other kind the last node that failed
+NO_RULE = re.compile(r"^-- No conversion rule found for operations: (.+)$", re.MULTILINE)
+FAILED = re.compile(r"^-- (\S+) with a message:\n(.*?)(?=^-- |^Summary:|\Z)", re.MULTILINE | re.DOTALL)
+FAILED_NODE = re.compile(r"<Node\((\w+)\): ([^>,]+)")
+NO_NODES = ("Parameter", "Result", "Constant")
 
 
 class OpenVINOBackend(BuilderBackend):
@@ -49,3 +60,41 @@ class OpenVINOBackend(BuilderBackend):
             compute_capability=None,
             options={"inference_precision": "f32", "performance_hint": "LATENCY"},
         )
+
+    def refused(self, onnx_path: Path) -> tuple[Refusal, ...]:
+        """What the ONNX reader does not convert; where it converts all, what the CPU plugin has no kernel for."""
+        nodes = list(require("onnx_ir").load(onnx_path).graph.all_nodes())
+        core = self._openvino.Core()
+        try:
+            model = core.read_model(str(onnx_path))
+            taken = core.query_model(model, "CPU")
+        except RuntimeError as error:
+            return _reported(str(error), nodes)
+        left = [one for one in model.get_ordered_ops() if one.get_friendly_name() not in taken]
+        return tuple(
+            _refusal(one.get_friendly_name(), one.get_type_name(), "the CPU plugin has no kernel for it", nodes)
+            for one in left
+            if one.get_type_name() not in NO_NODES
+        )
+
+
+def _reported(message: str, nodes: Sequence[ir.Node]) -> tuple[Refusal, ...]:
+    found = []
+    for kinds in NO_RULE.findall(message):
+        for kind in kinds.split(", "):
+            op = re.sub(r"-\d+$", "", kind).rpartition(".")[2]
+            named = [node for node in nodes if node.op_type == op]
+            found += [Refusal(node=node.name or "", op=op, reason="there is no rule to convert it") for node in named]
+    for kind, text in FAILED.findall(message):
+        where, reason = FAILED_NODE.search(text), text.strip().splitlines()[-1]
+        op, value = where.groups() if where else (re.sub(r"-\d+$", "", kind), "")
+        found.append(_refusal(value, op, reason, nodes))
+    return tuple(found) or (Refusal(node="", op="", reason=message.strip().splitlines()[-1]),)
+
+
+def _refusal(known_as: str, op: str, reason: str, nodes: Sequence[ir.Node]) -> Refusal:
+    """OpenVINO calls a node by its name, or by its first output."""
+    for node in nodes:
+        if known_as and known_as in (node.name, node.outputs[0].name):
+            return Refusal(node=node.name or "", op=node.op_type, reason=reason)
+    return Refusal(node="", op=op, reason=reason)

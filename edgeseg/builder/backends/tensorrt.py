@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from edgeseg.builder.backends.base import BuilderBackend, Built, OptionValue, Progress
+from edgeseg.builder.backends.base import BuilderBackend, Built, OptionValue, Progress, Refusal
 from edgeseg.builder.backends.build_monitor import BuildMonitor, run_stoppable
 from edgeseg.errors import BuildError
 from edgeseg.spec import PrecisionKind
@@ -89,6 +90,20 @@ class TensorRTBackend(BuilderBackend):
         progress(1.0, "plan is built")
         return built
 
+    def refused(self, onnx_path: Path) -> tuple[Refusal, ...]:
+        """What the parser says of each node; ``tensorrt`` alone needs a driver to be asked."""
+        self._driver()
+        api = self._api
+        api.log.clear()
+        network = _make_builder(api).create_network(_strongly_typed(api))
+        parser = api.module.OnnxParser(network, api.logger)
+        is_parsed = parser.parse_from_file(str(onnx_path))
+        errors = [parser.get_error(index) for index in range(parser.num_errors)]
+        found = {(error.node_name(), error.node_operator()): _reason(error) for error in errors}
+        if not found and not is_parsed:
+            return (Refusal(node="", op="", reason=str(api.log)),)
+        return tuple(Refusal(node=node, op=op, reason=reason) for (node, op), reason in found.items())
+
     def _driver(self) -> DriverState:
         driver = driver_state()
         if self.name == "tensorrt" and not driver.is_working:
@@ -147,6 +162,15 @@ def _describe(error: Any) -> str:
     text = f"{code} in {error.func()}: {error.desc()}"
     operator = error.node_operator()
     return f"node {error.node()} '{error.node_name()}' ({operator}): {text}" if operator else text
+
+
+def _reason(error: Any) -> str:
+    """The parser's sentence out of its C++ condition; a bare ``false`` in a check is an operator without a layer."""
+    condition = " ".join(error.desc().splitlines()[:2])
+    if condition == "false":
+        return "there is no layer for it"
+    _, is_quoted, sentence = condition.partition('&& "')
+    return sentence.replace('" "', "").rstrip('"') if is_quoted else re.sub(r"^Assertion failed: .*?: ", "", condition)
 
 
 def _target(api: TrtApi, driver: DriverState) -> _Target:
