@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_EXTRA ?=
 OUT ?= demo
 
-.PHONY: demo test lint bench sanitize install train-demo calib-data dist clean
+.PHONY: demo test lint bench sanitize test-zoo install train-demo calib-data dist clean
 
 $(VENV)/.installed: setup.py pyproject.toml constraints.txt $(wildcard edgeseg/imaging/native/*)
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,19 @@ sanitize: install
 	$(SANITIZER) $(BIN)/pytest -q -n 2 -p no:cacheprovider -k "not jetson_orin" tests/imaging
 	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_preprocess.py --cases $(FUZZ_CASES)
 	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_postprocess.py --cases $(FUZZ_CASES)
+
+# Public nets in an environment of their own, from PyTorch to masks; writes the table in docs/export.md. Needs Python
+# 3.11 or newer; about 15 minutes on two cores.
+ZOO := .venv-zoo
+ZOO_NETS := torchvision segmentation-models-pytorch timm transformers
+$(ZOO)/.installed: setup.py pyproject.toml constraints.txt constraints-zoo.txt $(wildcard edgeseg/imaging/native/*)
+	$(PYTHON) -m venv $(ZOO)
+	$(ZOO)/bin/python -m pip install --quiet --upgrade "pip>=24"
+	$(ZOO)/bin/python -m pip install --quiet $(PIP_EXTRA) -c constraints.txt -c constraints-zoo.txt -e ".[dev]" $(ZOO_NETS)
+	touch $@
+
+test-zoo: $(ZOO)/.installed
+	$(ZOO)/bin/python -m pytest -v --import-mode=prepend tests/zoo/test_public_nets.py
 
 train-demo: install
 	$(BIN)/python scripts/train_demo_net.py

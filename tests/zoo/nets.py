@@ -1,0 +1,104 @@
+"""Own the list of public nets, and the making of each by its own package. Export nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import segmentation_models_pytorch as smp
+import torchvision
+import transformers
+from torch import nn
+
+__all__ = ["CLASSES", "NETS", "PublicNet"]
+
+CLASSES = 19
+STREET_HW = (256, 512)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicNet:
+    """One net as its package makes it, without weights.
+
+    Attributes:
+        source: the word before the colon of ``edgeseg export``.
+        name: the function or class; of transformers the configuration's class.
+        arguments: of that function, class or configuration, beside the number of classes.
+        variant: told in the table where two rows have the same name.
+    """
+
+    source: Literal["torchvision", "smp", "transformers"]
+    name: str
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    size_hw: tuple[int, int] = STREET_HW
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.variant}".strip()
+
+    def make(self) -> nn.Module:
+        """The module, its weights random."""
+        if self.source == "torchvision":
+            factory = getattr(torchvision.models.segmentation, self.name)
+            module: nn.Module = factory(weights=None, weights_backbone=None, **self.all_arguments)
+        elif self.source == "smp":
+            module = getattr(smp, self.name)(encoder_weights=None, **self.all_arguments)
+        else:
+            module = transformers.AutoModelForSemanticSegmentation.from_config(self.config())
+        return module
+
+    def command_words(self, folder: Path) -> list[str]:
+        """How `edgeseg export` is told; a configuration is written into ``folder``."""
+        if self.source == "transformers":
+            self.config().save_pretrained(folder)
+            return [f"transformers:{folder}"]
+        words = [f"{self.source}:{self.name}"]
+        for name, value in self.all_arguments.items():
+            words += ["--arg", f"{name}={value}"]
+        return words
+
+    def config(self) -> Any:
+        """The configuration of a net of transformers."""
+        return getattr(transformers, self.name)(**self.all_arguments)
+
+    @property
+    def all_arguments(self) -> dict[str, object]:
+        """With the number of classes, by the name that the package has for it."""
+        name = {"torchvision": "num_classes", "smp": "classes", "transformers": "num_labels"}[self.source]
+        return {name: CLASSES, **self.arguments}
+
+
+def _smp(name: str, encoder: str = "resnet18", **arguments: object) -> PublicNet:
+    return PublicNet(source="smp", name=name, arguments={"encoder_name": encoder, **arguments}, variant=f"({encoder})")
+
+
+# timm's smallest ViT; a ViT takes the one size that it was made for, or any with its position embedding resized
+VIT = "tu-vit_tiny_patch16_224"
+DPT = {"decoder_intermediate_channels": (64, 128, 256, 256), "decoder_fusion_channels": 64, "encoder_name": VIT}
+
+NETS = (
+    PublicNet(source="torchvision", name="lraspp_mobilenet_v3_large"),
+    PublicNet(source="torchvision", name="deeplabv3_mobilenet_v3_large"),
+    PublicNet(source="torchvision", name="deeplabv3_resnet50"),
+    PublicNet(source="torchvision", name="fcn_resnet50"),
+    _smp("Unet"),
+    _smp("Unet", "mobilenet_v2"),
+    _smp("UnetPlusPlus"),
+    _smp("MAnet"),
+    _smp("Linknet"),
+    _smp("FPN"),
+    _smp("PSPNet"),
+    _smp("PAN"),
+    _smp("DeepLabV3"),
+    _smp("DeepLabV3Plus"),
+    _smp("UPerNet"),
+    _smp("Segformer", "mit_b0"),
+    PublicNet(source="smp", name="DPT", arguments=DPT, size_hw=(224, 224), variant="(vit_tiny)"),
+    PublicNet(
+        source="smp", name="DPT", arguments={**DPT, "dynamic_img_size": True}, variant="(vit_tiny, dynamic_img_size)"
+    ),
+    PublicNet(source="transformers", name="SegformerConfig", variant="(b0)"),
+    PublicNet(source="transformers", name="MobileViTV2Config", arguments={"width_multiplier": 0.5}),
+)
