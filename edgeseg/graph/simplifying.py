@@ -36,6 +36,7 @@ def simplified(model: ir.Model) -> ir.Model:
     """
     onnx_ir, onnxslim = require("onnx_ir"), require("onnxslim")
     notes = {node.name: dict(node.metadata_props) for node in model.graph}
+    onnx_ir.external_data.load_to_model(model)  # onnxslim would look for them in the working directory
     slim: ir.Model = onnx_ir.from_proto(onnxslim.slim(onnx_ir.to_proto(model)))
     for node in slim.graph:
         node.metadata_props.update(notes.get(node.name, {}))
