@@ -1,34 +1,45 @@
-"""Own the export of one module to one ONNX file and its sidecar, checked before they are written. Rewrite no graph."""
+"""Own the export of one net to one ONNX file and its sidecar, checked before they are written. Rewrite no graph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
+import msgspec
 
 from edgeseg.errors import ModelError
-from edgeseg.export.parity import Parity, check_parity
-from edgeseg.files import sha256_of
-from edgeseg.imaging.preprocess import Frame, Preprocessor
+from edgeseg.export.divergence import first_divergence
+from edgeseg.export.outputs import WRAPPED, run, single_output
+from edgeseg.export.parity import Case, Parity, check_parity
+from edgeseg.export.profiles import Shape, check_profile
+from edgeseg.export.publishing import publish, staged
+from edgeseg.export.samples import Sample, nchw, samples
+from edgeseg.export.sources import net_of
+from edgeseg.export.tracing import INPUT_NAME, Traced, trace
+from edgeseg.files import output_errors, sha256_of_file
+from edgeseg.graph.access import infer_shapes
+from edgeseg.graph.saving import INSIDE_BYTES, save_graph
+from edgeseg.graph.tail import Tail, find_tail
+from edgeseg.imaging.preprocess import Frame
 from edgeseg.packages import require
-from edgeseg.spec import HeadSpec, InputSpec, LabelSpec, ModelSpec, write_with_sidecar
+from edgeseg.spec import InputSpec, LabelSpec, ModelSpec, ProfileSpec, sidecar_path
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    import onnx_ir as ir
+    from torch import nn
+    from torch.export import ExportedProgram
 
 __all__ = ["ExportOptions", "ExportResult", "export_model"]
-
-INPUT_NAME, OUTPUT_NAME = "image", "logits"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """How a module is exported: what frames become before they enter, and which output holds the logits.
+    """How a net is exported: what frames become before they enter, and which output holds the scores or class ids.
 
-    ``output`` is a key, an attribute or an index where the module returns several tensors.
+    ``output`` is a key, an attribute or an index where the net returns several tensors. ``profile`` leaves batch,
+    height and width open where its minimum and maximum differ; its optimum has ``size_hw``.
     """
 
     size_hw: tuple[int, int]
@@ -40,151 +51,135 @@ class ExportOptions:
     pad_value: float = 0.0
     output: str | None = None
     opset: int = 19
+    profile: ProfileSpec | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult:
-    """What was written, and how far it differs from PyTorch."""
+    """What was written, how far it differs from PyTorch, and what the user should know.
+
+    ``onnx_bytes`` counts the weights' own file too, where there is one.
+    """
 
     spec: ModelSpec
     parity: Parity
     onnx_bytes: int
+    notes: tuple[str, ...]
 
 
 def export_model(
-    module: nn.Module,
+    source: nn.Module | ExportedProgram,
     onnx_path: Path,
     options: ExportOptions,
     *,
-    labels: Callable[[int], LabelSpec],
+    labels: Callable[[int | None], LabelSpec],
     sample_bgr: Frame,
+    inside_bytes: int = INSIDE_BYTES,
 ) -> ExportResult:
-    """Export, compare with PyTorch on a real frame, then write ``net.onnx`` and ``net.json``.
+    """Export, compare with PyTorch, then write ``net.onnx`` and ``net.json``, and ``net.onnx.data`` if need be.
 
     Args:
-        module: in evaluation mode; its input is float32 NCHW of batch 1.
+        source: a module (changed in place: evaluation mode, float32), TorchScript, or an exported program; it takes
+            float32 NCHW.
         onnx_path: ends in .onnx.
         options: see ExportOptions.
-        labels: gives the class names for a number of classes.
+        labels: gives the class names for a number of classes, or for None where finished ids do not tell it.
         sample_bgr: a photograph, uint8 (H, W, 3), any size.
+        inside_bytes: larger weights go to ``net.onnx.data``.
     Raises:
-        ModelError: the module does not take the input, has no such output, or cannot be exported.
+        ModelError: the net does not take the input, has no such output, or cannot be exported.
         ParityError: ONNX and PyTorch differ; nothing is written.
         OutputError: the files cannot be written.
     """
-    torch = require("torch")
     image = _input_of(options)
-    tensor = torch.from_numpy(Preprocessor(image).tensor(sample_bgr))
-    single = _single_output(module, options.output)
-    logits = _run(single, tensor)
-    head = _head_of(logits.shape)
-    named = labels(max(head.channels, 2))
-    data = _to_onnx(single, tensor, opset=options.opset)
-    parity = check_parity(data, tensor.numpy(), np.asarray(logits), head)
-    spec = ModelSpec(onnx_sha256=sha256_of(data), input=image, head=head, labels=named)
-    write_with_sidecar(onnx_path, data, spec)
-    return ExportResult(spec=spec, parity=parity, onnx_bytes=len(data))
+    net = net_of(source, nchw(image, _largest(image)))
+    single = single_output(net.module, options.output)
+    if image.profile is not None:
+        check_profile(image.profile, lambda shape: _runs(single, nchw(image, shape)))
+    tried = samples(single, image, sample_bgr)
+    traced = trace(single, nchw(image, _largest(image)), opset=options.opset, profile=image.profile)
+    tails = [_tail(traced.model, sample) for sample in tried]
+    named = _labels(tails[0], labels)
+    cases = [Case(one.name, one.tensor, one.expected, tail.uncut) for one, tail in zip(tried, tails, strict=True)]
+    with staged(onnx_path) as folder:
+        graph = folder / onnx_path.name
+        with output_errors(onnx_path):
+            weights = save_graph(traced.model, graph, inside_bytes=inside_bytes)
+        parity = check_parity(graph, cases, blame=lambda case: _blame(graph, traced, single, case))
+        spec = ModelSpec(
+            onnx_sha256=sha256_of_file(graph),
+            weights_sha256=sha256_of_file(weights) if weights else None,
+            input=image,
+            head=tails[0].uncut,
+            labels=named,
+        )
+        files = [*([weights] if weights else []), graph]
+        onnx_bytes = sum(one.stat().st_size for one in files)
+        publish([*files, _sidecar(graph, spec)], onnx_path.parent)
+    return ExportResult(spec=spec, parity=parity, onnx_bytes=onnx_bytes, notes=net.notes)
 
 
 def _input_of(options: ExportOptions) -> InputSpec:
-    return InputSpec(
-        name=INPUT_NAME,
-        size_hw=options.size_hw,
-        colour=options.colour,
-        mean=options.mean,
-        std=options.std,
-        resize=options.resize,
-        interpolation=options.interpolation,
-        pad_value=options.pad_value,
-    )
-
-
-def _single_output(module: nn.Module, output: str | None) -> nn.Module:
-    """The module with one tensor as its output."""
-    torch = require("torch")
-
-    class SingleOutput(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch is imported late
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = module
-
-        def forward(self, image: Tensor) -> Any:
-            return _choose(self.net(image), output)
-
-    wrapped: nn.Module = SingleOutput().eval()
-    return wrapped
-
-
-def _choose(result: Any, output: str | None) -> Any:
-    """One tensor out of a tensor, a dict, a tuple or an object with named fields (ModelOutput is a dict)."""
-    torch = require("torch")
-    if torch.is_tensor(result):
-        return result
-    if isinstance(result, Mapping):
-        named = {str(key): value for key, value in result.items()}
-    elif hasattr(result, "_asdict"):
-        named = result._asdict()
-    elif isinstance(result, (tuple, list)):
-        named = {str(index): value for index, value in enumerate(result)}
-    else:
-        named = dict(vars(result))
-    tensors = {key: value for key, value in named.items() if torch.is_tensor(value)}
-    if output is None and len(tensors) == 1:
-        return next(iter(tensors.values()))
-    if output not in tensors:
-        asked = "several outputs" if output is None else f"no output '{output}'"
-        raise ModelError(
-            f"the net has {asked}", f"choose one with --output: {', '.join(tensors) or 'there is no tensor'}"
-        )
-    return tensors[output]
-
-
-def _run(module: nn.Module, tensor: Tensor) -> Tensor:
-    torch = require("torch")
     try:
-        with torch.inference_mode():
-            logits: Tensor = module(tensor)
-    except (RuntimeError, ValueError, TypeError) as error:
-        text = str(error).splitlines()[0]
-        raise ModelError(
-            f"the net does not run on float32 {tuple(tensor.shape)} ({text})", "check --input-size, --colour and --arg"
-        ) from error
-    return logits
-
-
-def _head_of(shape: tuple[int, ...]) -> HeadSpec:
-    if len(shape) != 4 or shape[0] != 1:
-        raise ModelError(
-            f"the output is {tuple(shape)}", "logits are (1, classes, height, width); choose with --output"
-        )
-    _, channels, height, width = shape
-    try:
-        return HeadSpec(
-            output=OUTPUT_NAME,
-            channels=channels,
-            size_hw=(height, width),
-            decision="threshold" if channels == 1 else "argmax",
+        return InputSpec(
+            name=INPUT_NAME,
+            size_hw=options.size_hw,
+            colour=options.colour,
+            mean=options.mean,
+            std=options.std,
+            resize=options.resize,
+            interpolation=options.interpolation,
+            pad_value=options.pad_value,
+            profile=options.profile,
         )
     except ValueError as error:
-        raise ModelError(f"the output is {tuple(shape)} ({error})", "choose the logits with --output") from error
+        raise ModelError(f"the input cannot be: {error}", "change the options") from error
 
 
-def _to_onnx(module: nn.Module, tensor: Tensor, *, opset: int) -> bytes:
-    torch = require("torch")
-    require("onnxscript")
+def _largest(image: InputSpec) -> Shape:
+    return (1, *image.size_hw) if image.profile is None else image.profile.maximum
+
+
+def _runs(single: nn.Module, shape: tuple[int, ...]) -> bool:
     try:
-        program = torch.onnx.export(
-            module,
-            (tensor,),
-            dynamo=True,
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            opset_version=opset,
-            verbose=False,
-        )
-    except torch.onnx.errors.OnnxExporterError as error:
-        raise ModelError(
-            f"torch.export cannot trace the net ({error.__cause__ or error})", "make forward() static"
-        ) from error
-    data: bytes = program.model_proto.SerializeToString()
-    return data
+        run(single, require("torch").zeros(shape))
+    except ModelError:
+        return False
+    return True
+
+
+def _tail(model: ir.Model, sample: Sample) -> Tail:
+    """What the graph's own output means for one image of the sample's size."""
+    one, made = (1, *sample.tensor.shape[1:]), (1, *sample.expected.shape[1:])
+    if model.graph.inputs[0].shape == one:
+        return find_tail(model)
+    fixed, shape = model.clone(), require("onnx_ir").Shape
+    for node in fixed.graph.all_nodes():
+        for value in node.outputs:
+            value.shape = None  # inferred again; a name of a free dimension would win over a number
+    fixed.graph.inputs[0].shape = shape(one)
+    infer_shapes(fixed)
+    fixed.graph.outputs[0].shape = shape(made)  # which PyTorch knows even where ONNX cannot tell
+    return find_tail(fixed)
+
+
+def _labels(tail: Tail, labels: Callable[[int | None], LabelSpec]) -> LabelSpec:
+    """Finished class ids say nothing of how many there are, unless what they were made of can be seen."""
+    named = labels(None if tail.head.decision == "ids" else max(tail.head.channels, 2))
+    if not named.classes:
+        raise ModelError("the net gives finished class ids, of how many classes is not seen", "give --classes")
+    return named
+
+
+def _blame(graph: Path, traced: Traced, single: nn.Module, case: Case) -> str:
+    given = require("torch").from_numpy(case.tensor)
+    net = single.get_submodule(WRAPPED)
+    place = first_divergence(graph, traced.scopes, net, case.tensor, run=lambda: run(single, given))
+    return f"nothing was written; {place}"
+
+
+def _sidecar(graph: Path, spec: ModelSpec) -> Path:
+    path = sidecar_path(graph)
+    with output_errors(path):
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
+    return path

@@ -1,9 +1,13 @@
-"""Own the comparison of an ONNX graph with the PyTorch module it came from. Export nothing."""
+"""Own the comparison of an ONNX file with the PyTorch module it came from. Export nothing, blame no module."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,45 +17,132 @@ from edgeseg.metrics import agreement
 from edgeseg.packages import require
 from edgeseg.spec import HeadSpec
 
-__all__ = ["Parity", "check_parity"]
+__all__ = ["MAX_RELATIVE_ERROR", "Case", "Parity", "ParityEntry", "check_parity", "relative_error", "run_onnx"]
 
 # FP32 in another order of additions: 1e-5 is usual, 1e-3 would be another operator
 MAX_RELATIVE_ERROR = 1e-3
 MIN_AGREEMENT = 0.999
 
+Array = NDArray[Any]
+
+
+class Case(NamedTuple):
+    """An input (float32 NCHW), what PyTorch made of it, and the head of one image of that size."""
+
+    name: str
+    tensor: NDArray[np.float32]
+    expected: Array
+    head: HeadSpec
+
 
 @dataclass(frozen=True, kw_only=True)
-class Parity:
-    """ONNX (ONNX Runtime, FP32) against PyTorch on one frame, at the net's input size.
+class ParityEntry:
+    """ONNX (ONNX Runtime, FP32) against PyTorch on one input.
 
-    ``relative_error`` is the largest difference of the logits over the largest PyTorch logit.
+    ``relative_error`` is the largest difference of the scores over the largest PyTorch score; None where the net gives
+    finished class ids. ``mask_agreement`` is the share of equal pixels at the input's size.
     """
 
-    relative_error: float
+    name: str
+    relative_error: float | None
     mask_agreement: float
 
 
-def check_parity(onnx: bytes, tensor: NDArray[np.float32], expected: NDArray[np.float32], head: HeadSpec) -> Parity:
-    """Run the graph on ``tensor`` and compare it with PyTorch's logits.
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """All that was compared."""
+
+    entries: tuple[ParityEntry, ...]
+
+    @property
+    def relative_error(self) -> float | None:
+        """The largest."""
+        return max((one.relative_error for one in self.entries if one.relative_error is not None), default=None)
+
+    @property
+    def mask_agreement(self) -> float:
+        """The smallest."""
+        return min(one.mask_agreement for one in self.entries)
+
+
+def check_parity(onnx_path: Path, cases: Sequence[Case], *, blame: Callable[[Case], str]) -> Parity:
+    """Run the graph on every case and compare it with PyTorch.
 
     Args:
-        onnx: the serialised model.
-        tensor: float32 NCHW.
-        expected: float32 NCHW, what PyTorch made of ``tensor``.
-        head: says how logits become a mask.
+        onnx_path: with its weights beside it, if it keeps them there.
+        cases: at least one.
+        blame: asked for the module that differs, where a case does.
     Raises:
-        ParityError: more than 0.1 % of the largest logit, or more than 0.1 % of the pixels differ.
+        ParityError: more than 0.1 % of the largest score, or more than 0.1 % of the pixels differ.
     """
+    session = _session(onnx_path)
+    return Parity(entries=tuple(_compared(session, case, blame) for case in cases))
+
+
+def run_onnx(onnx_path: Path, tensor: NDArray[np.float32]) -> list[Array]:
+    """All outputs of a graph, by ONNX Runtime on the CPU."""
+    session = _session(onnx_path)
+    outputs: list[Array] = session.run(None, {session.get_inputs()[0].name: tensor})
+    return outputs
+
+
+def relative_error(found: Array, expected: Array) -> float:
+    """The largest difference over the largest expected value; NaN where either has a NaN."""
+    return float(np.abs(found - expected).max() / max(float(np.abs(expected).max()), 1e-12))
+
+
+def _session(onnx_path: Path) -> Any:
     runtime = require("onnxruntime")
-    session = runtime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {session.get_inputs()[0].name: tensor})
-    difference = float(np.abs(logits - expected).max() / max(float(np.abs(expected).max()), 1e-12))
-    size_hw = (tensor.shape[2], tensor.shape[3])
-    maker = MaskMaker(head)
-    agreed = agreement(maker.mask(logits, size_hw=size_hw), maker.mask(expected, size_hw=size_hw))
-    if not difference <= MAX_RELATIVE_ERROR or agreed < MIN_AGREEMENT:  # "not <=" catches NaN too
+    state, options = runtime.capi.onnxruntime_pybind11_state, runtime.SessionOptions()
+    options.log_severity_level = 4  # fatal; errors are raised
+    try:
+        return runtime.InferenceSession(onnx_path, options, providers=["CPUExecutionProvider"])
+    except (state.Fail, state.InvalidGraph, state.NotImplemented, state.RuntimeException) as error:
+        reason = str(error).strip().splitlines()[0]
         raise ParityError(
-            f"ONNX differs from PyTorch: logits by {difference:.2e} of the largest, {agreed:.4%} of the mask agree",
-            "nothing was written; look for data-dependent code in forward()",
+            f"ONNX Runtime cannot load the exported graph ({reason})", "choose another --opset"
+        ) from error
+
+
+def _compared(session: Any, case: Case, blame: Callable[[Case], str]) -> ParityEntry:
+    found = _outcome(session, case)
+    if found.shape != case.expected.shape:
+        raise ParityError(f"on {case.name} ONNX gives {found.shape}, PyTorch {case.expected.shape}", blame(case))
+    is_ids = case.head.decision == "ids"
+    error = None if is_ids else relative_error(found, case.expected)
+    agreed = _agreement(found, case)
+    if (error is not None and not error <= MAX_RELATIVE_ERROR) or agreed < MIN_AGREEMENT:  # "not <=" catches NaN too
+        scores = "" if error is None else f"scores by {error:.1e} of the largest, "
+        raise ParityError(
+            f"ONNX differs from PyTorch on {case.name}: {scores}{agreed:.3%} of the mask agree", blame(case)
         )
-    return Parity(relative_error=difference, mask_agreement=agreed)
+    return ParityEntry(name=case.name, relative_error=error, mask_agreement=agreed)
+
+
+def _outcome(session: Any, case: Case) -> Array:
+    state = require("onnxruntime").capi.onnxruntime_pybind11_state
+    try:
+        (found,) = session.run(None, {session.get_inputs()[0].name: case.tensor})
+    except (state.Fail, state.InvalidArgument, state.RuntimeException) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ParityError(
+            f"the graph does not run on {case.name} {case.tensor.shape}, PyTorch does ({reason})",
+            "export the sizes apart, or give a larger --step",
+        ) from error
+    return np.asarray(found)
+
+
+def _agreement(found: Array, case: Case) -> float:
+    """The smallest of the batch."""
+    if case.head.decision == "ids":
+        return float((found == case.expected).mean())
+    size_hw = (case.tensor.shape[2], case.tensor.shape[3])
+    maker = MaskMaker(msgspec.structs.replace(case.head, layout="NCHW"))
+    pairs = zip(_images(found, case.head), _images(case.expected, case.head), strict=True)
+    return min(agreement(maker.mask(one, size_hw=size_hw), maker.mask(two, size_hw=size_hw)) for one, two in pairs)
+
+
+def _images(scores: Array, head: HeadSpec) -> list[Array]:
+    """Each image's scores as (1, classes, height, width)."""
+    shaped = [one.reshape(head.shape) for one in scores]
+    return [np.moveaxis(one, 3, 1) for one in shaped] if head.layout == "NHWC" else shaped
