@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from edgeseg.imaging import _native
 from edgeseg.imaging import postprocess_reference as reference
+from edgeseg.spec import UpsampleSpec
 
 Rng = np.random.Generator
 Array = NDArray[Any]
 
 DTYPES = ("float32", "float16", "int8")
+ROUNDINGS = ("none", "floor", "ceil", "round_prefer_floor", "round_prefer_ceil")
 GUARD = 171  # stands around every output and must stand there afterwards
 CHECKED = 0.25  # of the valid cases; the reference is slow
 
@@ -86,14 +88,15 @@ def mask_setup(rng: Rng) -> dict[str, Any]:
     height, width = (int(n) for n in rng.integers(*small, 2))
     mask_height, mask_width = (int(n) for n in rng.integers(*large, 2))
     window_x, window_y, window_width, window_height = 0, 0, mask_width, mask_height
-    region = (0.0, 0.0, float(width), float(height))
+    grid_height, grid_width = (int(n) for n in rng.integers(*large, 2))
+    region = (0.0, 0.0, float(grid_width), float(grid_height))
     if rng.random() < 0.4:
         window_x, window_y = int(rng.integers(mask_width)), int(rng.integers(mask_height))
         window_width = int(rng.integers(1, mask_width - window_x + 1))
         window_height = int(rng.integers(1, mask_height - window_y + 1))
     if rng.random() < 0.4:
         x, y = (float(v) for v in rng.uniform(-5, 30, 2))
-        region = (x, y, float(rng.uniform(1, 60)), float(rng.uniform(1, 60)))
+        region = (x, y, float(rng.uniform(0.1, 60)), float(rng.uniform(0.1, 60)))
     return {
         "channels": channels,
         "logits_hw": (height, width),
@@ -101,11 +104,15 @@ def mask_setup(rng: Rng) -> dict[str, Any]:
         "dtype": str(rng.choice(DTYPES)),
         "scale": float(rng.uniform(1e-4, 2)),
         "size_hw": (mask_height, mask_width),
-        "rule": str(rng.choice(["half_pixel", "align_corners", "nearest"])),
+        "coordinates": str(rng.choice(["half_pixel", "align_corners", "asymmetric"])),
+        "rounding": str(rng.choice(ROUNDINGS, p=[0.6, 0.1, 0.1, 0.1, 0.1])),
+        "grid_hw": (grid_height, grid_width),
         "region_xywh": region,
         "window_xywh": (window_x, window_y, window_width, window_height),
         "outside": int(rng.integers(256)),
         "ignored_class": int(rng.integers(channels)) if channels > 1 and rng.random() < 0.3 else -1,
+        "threshold": float(rng.choice([0.0, 0.5, -3.0, 2.0**127])),
+        "scores": str(rng.choice(["logits", "probabilities"], p=[0.8, 0.2])),
         "has_confidence": bool(rng.random() < 0.3),
         "threads": int(rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1])),
     }
@@ -127,7 +134,11 @@ def spoil_setup(rng: Rng, setup: dict[str, Any]) -> dict[str, Any]:
         {"outside": int(rng.choice([-1, 256, huge]))},
         {"ignored_class": int(rng.choice([-2, setup["channels"], huge]))},
         {"threads": int(rng.choice([-1, 0, huge]))},
-        {"rule": "cubic"},
+        {"coordinates": "cubic"},
+        {"rounding": "cubic"},
+        {"scores": "ids"},
+        {"grid_hw": (int(rng.choice([-1, 0, huge])), 3)},
+        {"threshold": float(rng.choice([np.nan, np.inf, -np.inf, 3e38]))},
     ]
     return setup | bad[int(rng.integers(len(bad)))]
 
@@ -205,7 +216,14 @@ def compare(setup: dict[str, Any], logits: Array, mask: Array, confidence: Array
     x, y, width, height = setup["window_xywh"]
     with np.errstate(over="ignore"):
         clean = reference.clean(planes, setup["scale"])
-    values = reference.enlarged(clean, size_hw=(height, width), rule=setup["rule"], region=setup["region_xywh"])
+    beside = reference.beside_threshold(clean, setup["threshold"])
+    rounding: Any = None if setup["rounding"] == "none" else setup["rounding"]
+    upsample = UpsampleSpec(
+        mode="nearest" if rounding else "bilinear", coordinates=setup["coordinates"], rounding=rounding
+    )
+    values = reference.enlarged(
+        beside, size_hw=(height, width), upsample=upsample, grid_hw=setup["grid_hw"], region=setup["region_xywh"]
+    )
     ignored = None if setup["ignored_class"] < 0 else setup["ignored_class"]
     expected = np.full(mask.shape, setup["outside"], np.uint8)
     expected[y : y + height, x : x + width] = reference.mask_of(values, ignored_class=ignored)
@@ -213,7 +231,12 @@ def compare(setup: dict[str, Any], logits: Array, mask: Array, confidence: Array
         raise WrongResultError(f"{(mask != expected).sum()} pixels differ: {setup}")
     if setup["has_confidence"]:
         sure = np.zeros(mask.shape, np.int64)
-        sure[y : y + height, x : x + width] = reference.confidence_of(values, ignored_class=ignored)
+        sure[y : y + height, x : x + width] = reference.confidence_of(
+            values,
+            ignored_class=ignored,
+            is_one=setup["channels"] == 1,
+            has_probabilities=setup["scores"] == "probabilities",
+        )
         if np.abs(sure - confidence).max() > 1:
             raise WrongResultError(f"confidence: {setup}")
 

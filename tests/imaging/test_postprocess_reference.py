@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from typing import Literal
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,18 +13,23 @@ from numpy.typing import NDArray
 from edgeseg.imaging import postprocess_reference as reference
 from edgeseg.imaging.geometry import Placement, Rect
 from edgeseg.imaging.postprocess import MaskFormat, MaskMaker
-from edgeseg.spec import HeadSpec
+from edgeseg.spec import HeadSpec, UpsampleSpec
 
 #: grey levels: the exponential's error and the rounding at a half
 CONFIDENCE_STEP = 1
 
-RULES: list[reference.Rule] = ["half_pixel", "align_corners", "nearest"]
+COORDINATES: list[Any] = ["half_pixel", "align_corners", "asymmetric"]
+ROUNDINGS: list[Any] = [None, "floor", "ceil", "round_prefer_floor", "round_prefer_ceil"]
 KINDS = ["smooth", "noisy", "tied", "constant", "huge", "denormal", "nan", "near"]
 
 
-def head(channels: int, size_hw: tuple[int, int]) -> HeadSpec:
+def head(channels: int, size_hw: tuple[int, int], **more: Any) -> HeadSpec:
     decision: Literal["argmax", "threshold"] = "threshold" if channels == 1 else "argmax"
-    return HeadSpec(output="logits", channels=channels, size_hw=size_hw, decision=decision)
+    return HeadSpec(output="logits", channels=channels, size_hw=size_hw, decision=decision, **more)
+
+
+def upsample_of(coordinates: Any, rounding: Any) -> UpsampleSpec:
+    return UpsampleSpec(mode="nearest" if rounding else "bilinear", coordinates=coordinates, rounding=rounding)
 
 
 def logits_of(kind: str, shape: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -48,45 +55,69 @@ def logits_of(kind: str, shape: tuple[int, int, int], rng: np.random.Generator) 
 
 
 def check(
-    logits: NDArray[np.generic], planes: NDArray[np.float32], size_hw: tuple[int, int], form: MaskFormat, threads: int
+    logits: NDArray[np.generic],
+    planes: NDArray[np.float32],
+    size_hw: tuple[int, int],
+    model_head: HeadSpec,
+    form: MaskFormat,
+    threads: int,
 ) -> None:
     """The native mask, areas and confidence against the plain loop's."""
-    channels, height, width = planes.shape
-    values = reference.enlarged(planes, size_hw=size_hw, rule=form.rule)
+    beside = reference.beside_threshold(planes, model_head.threshold)
+    values = reference.enlarged(beside, size_hw=size_hw, upsample=model_head.upsample)
     expected = reference.mask_of(values, ignored_class=form.ignored_class)
-    maker = MaskMaker(head(channels, (height, width)), mask_format=form, threads=threads)
+    maker = MaskMaker(model_head, mask_format=form, threads=threads)
     areas, confidence = np.empty(256, np.int64), np.empty(size_hw, np.uint8)
     np.testing.assert_array_equal(maker.mask(logits, size_hw=size_hw, areas=areas), expected)
     np.testing.assert_array_equal(areas, np.bincount(expected.ravel(), minlength=256))
     np.testing.assert_array_equal(maker.mask(logits, size_hw=size_hw, confidence=confidence), expected)
-    sure = reference.confidence_of(values, ignored_class=form.ignored_class)
+    sure = reference.confidence_of(
+        values,
+        ignored_class=form.ignored_class,
+        is_one=len(planes) == 1,
+        has_probabilities=model_head.scores == "probabilities",
+    )
     assert np.abs(sure.astype(int) - confidence).max() <= CONFIDENCE_STEP
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     kind=st.sampled_from(KINDS),
-    shape=st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(1, 40)),
+    shape=st.tuples(st.one_of(st.just(1), st.integers(1, 40)), st.integers(1, 12), st.integers(1, 40)),
     size_hw=st.tuples(st.integers(1, 70), st.integers(1, 130)),
-    rule=st.sampled_from(RULES),
+    coordinates=st.sampled_from(COORDINATES),
+    rounding=st.sampled_from([None, *ROUNDINGS]),
+    threshold=st.sampled_from([0.0, 0.5, -1.25, 1.0, 1e30]),
+    scores=st.sampled_from(["logits", "probabilities"]),
     seed=st.integers(0, 10**6),
 )
 def test_the_shortcuts_mask_is_the_plain_loops_to_the_bit(
-    kind: str, shape: tuple[int, int, int], size_hw: tuple[int, int], rule: reference.Rule, seed: int
+    kind: str,
+    shape: tuple[int, int, int],
+    size_hw: tuple[int, int],
+    coordinates: Any,
+    rounding: Any,
+    threshold: float,
+    scores: Any,
+    seed: int,
 ) -> None:
     planes = logits_of(kind, shape, np.random.default_rng(seed))
-    check(planes[None], reference.clean(planes), size_hw, MaskFormat(rule=rule), threads=1 + seed % 3)
+    upsample = upsample_of(coordinates, rounding)
+    model_head = head(shape[0], shape[1:], upsample=upsample, threshold=threshold, scores=scores)
+    check(planes[None], reference.clean(planes), size_hw, model_head, MaskFormat(), threads=1 + seed % 3)
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("coordinates", COORDINATES)
+@pytest.mark.parametrize("rounding", [None, "floor", "round_prefer_ceil"])
 @pytest.mark.parametrize("channels", [1, 2, 19, 33, 255])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_every_type_layout_rule_and_class_count_gives_the_references_mask(
     layout: Literal["NCHW", "NHWC"],
     dtype: Literal["float32", "float16", "int8"],
-    rule: reference.Rule,
+    coordinates: Any,
+    rounding: Any,
     channels: int,
     threads: int,
 ) -> None:
@@ -98,10 +129,44 @@ def test_every_type_layout_rule_and_class_count_gives_the_references_mask(
     )
     planes = reference.clean(given_logits, 0.05)
     moved = given_logits[None] if layout == "NCHW" else np.ascontiguousarray(given_logits.transpose(1, 2, 0))[None]
-    ignored = channels // 2 if channels > 2 else None
-    form = MaskFormat(dtype=dtype, layout=layout, scale=0.05, rule=rule, ignored_class=ignored)
+    form = MaskFormat(dtype=dtype, scale=0.05, ignored_class=channels // 2 if channels > 2 else None)
+    model_head = head(channels, (7, 18), layout=layout, upsample=upsample_of(coordinates, rounding))
     for size_hw in ((31, 75), (7, 18), (3, 5)):
-        check(moved, planes, size_hw, form, threads)
+        check(moved, planes, size_hw, model_head, form, threads)
+
+
+@pytest.mark.parametrize("coordinates", COORDINATES)
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_positions_are_those_of_onnx_in_exact_arithmetic(coordinates: Any, rounding: Any) -> None:
+    """But for the weights' rounding, and for positions at which a rounding decides which neighbour is taken."""
+    upsample = upsample_of(coordinates, rounding)
+    for logits, pixels in [(4, 8), (5, 7), (9, 4), (1, 6), (6, 1), (12, 12), (7, 100), (100, 7)]:
+        here, weight = reference.positions(upsample, logits=logits, grid=pixels, pixels=pixels)
+        exact = [exact_position(coordinates, logits, pixels, index) for index in range(pixels)]
+        for found, share, place in zip(here, weight, exact, strict=True):
+            if rounding is None:
+                inside = min(max(place, Fraction(0)), Fraction(logits - 1))
+                assert abs(float(found) + float(share) - float(inside)) < 1e-4 or found == logits - 1 <= inside
+            elif place.denominator > 2:  # not where the rule's own rounding jumps
+                assert found == min(max(exact_neighbour(rounding, place), 0), logits - 1)
+
+
+def exact_position(coordinates: str, logits: int, pixels: int, index: int) -> Fraction:
+    if coordinates == "half_pixel":
+        return (index + Fraction(1, 2)) * Fraction(logits, pixels) - Fraction(1, 2)
+    if coordinates == "asymmetric":
+        return index * Fraction(logits, pixels)
+    return Fraction(index * (logits - 1), pixels - 1) if pixels > 1 else Fraction(0)
+
+
+def exact_neighbour(rounding: str, place: Fraction) -> int:
+    half = Fraction(1, 2)
+    return {
+        "floor": floor(place),
+        "ceil": ceil(place),
+        "round_prefer_floor": ceil(place - half),
+        "round_prefer_ceil": floor(place + half),
+    }[rounding]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -113,7 +178,7 @@ def test_strided_logits_and_a_pitched_mask_are_taken_as_they_are(kind: str) -> N
     out = np.full((40, 100), 9, np.uint8)
     maker = MaskMaker(head(5, (9, 21)), threads=2)
     maker.mask(view[None], size_hw=(40, 60), out=out[:, 20:80])
-    values = reference.enlarged(reference.clean(planes), size_hw=(40, 60), rule="half_pixel")
+    values = reference.enlarged(reference.clean(planes), size_hw=(40, 60))
     np.testing.assert_array_equal(out[:, 20:80], reference.mask_of(values))
     assert (out[:, :20] == 9).all() and (out[:, 80:] == 9).all()
 
@@ -130,9 +195,9 @@ def test_a_placed_mask_is_the_references_of_that_region(placement: Placement) ->
     planes = np.random.default_rng(4).normal(size=(6, 8, 16)).astype(np.float32)
     mask = MaskMaker(head(6, (8, 16)), input_hw=(64, 64)).mask(planes[None], size_hw=(30, 50), placement=placement)
     source, target = placement
-    region = (target.x / 4, target.y / 8, target.width / 4, target.height / 8)
+    region = (float(target.x), float(target.y), float(target.width), float(target.height))
     size_hw = (source.height, source.width)
-    values = reference.enlarged(planes, size_hw=size_hw, rule="half_pixel", region=region)
+    values = reference.enlarged(planes, size_hw=size_hw, grid_hw=(64, 64), region=region)
     expected = np.full((30, 50), 255, np.uint8)
     expected[source.y : source.y + source.height, source.x : source.x + source.width] = reference.mask_of(values)
     np.testing.assert_array_equal(mask, expected)

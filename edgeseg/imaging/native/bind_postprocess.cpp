@@ -256,25 +256,32 @@ void bind_postprocess(py::module_& module) {
 
   py::class_<PyMaskPlan>(module, "MaskPlan")
       .def(py::init([](int channels, Pair logits_hw, const std::string& layout, const std::string& dtype, float scale,
-                       Pair size_hw, const std::string& rule, FloatBox region, Box window, int outside, int ignored,
-                       bool has_confidence, int threads) {
+                       Pair size_hw, const std::string& coordinates, const std::string& rounding, Pair grid_hw,
+                       FloatBox region, Box window, int outside, int ignored, float threshold,
+                       const std::string& scores, bool has_confidence, int threads) {
              MaskSetup setup{};
              setup.channels = channels;
              setup.logits_height = logits_hw.first, setup.logits_width = logits_hw.second;
              setup.type = static_cast<LogitType>(choice("dtype", dtype, {"float32", "float16", "int8"}));
              setup.scale = scale;
              setup.mask_height = size_hw.first, setup.mask_width = size_hw.second;
-             setup.rule = static_cast<Rule>(choice("rule", rule, {"half_pixel", "align_corners", "nearest"}));
+             setup.rule =
+                 static_cast<Rule>(choice("coordinates", coordinates, {"half_pixel", "align_corners", "asymmetric"}));
+             setup.rounding = static_cast<Rounding>(
+                 choice("rounding", rounding, {"none", "floor", "ceil", "round_prefer_floor", "round_prefer_ceil"}));
+             setup.grid_height = grid_hw.first, setup.grid_width = grid_hw.second;
              std::tie(setup.region_x, setup.region_y, setup.region_width, setup.region_height) = region;
              std::tie(setup.window_x, setup.window_y, setup.window_width, setup.window_height) = window;
-             setup.outside = outside, setup.ignored = ignored;
+             setup.outside = outside, setup.ignored = ignored, setup.threshold = threshold;
+             setup.has_probabilities = choice("scores", scores, {"logits", "probabilities"}) == 1;
              setup.has_confidence = has_confidence, setup.threads = threads;
              return new PyMaskPlan(setup, choice("layout", layout, {"NCHW", "NHWC"}) == 1);
            }),
            py::kw_only(), py::arg("channels"), py::arg("logits_hw"), py::arg("layout") = "NCHW",
-           py::arg("dtype") = "float32", py::arg("scale") = 1.0f, py::arg("size_hw"), py::arg("rule") = "half_pixel",
+           py::arg("dtype") = "float32", py::arg("scale") = 1.0f, py::arg("size_hw"),
+           py::arg("coordinates") = "half_pixel", py::arg("rounding") = "none", py::arg("grid_hw"),
            py::arg("region_xywh"), py::arg("window_xywh"), py::arg("outside") = 255, py::arg("ignored_class") = -1,
-           py::arg("has_confidence") = false, py::arg("threads"))
+           py::arg("threshold") = 0.0f, py::arg("scores") = "logits", py::arg("has_confidence") = false, py::arg("threads"))
       .def("run", &PyMaskPlan::run, py::arg("logits"), py::arg("mask"), py::kw_only(),
            py::arg("confidence") = py::none(), py::arg("areas") = py::none(), py::arg("overlay") = py::none(),
            py::arg("frame") = py::none(), py::arg("picture") = py::none());

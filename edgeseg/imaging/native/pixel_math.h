@@ -11,23 +11,34 @@
 
 namespace edgeseg {
 
-// How an output pixel finds its place in the input, per axis; PyTorch's rules (aten/src/ATen/native/UpSample.h).
-enum class Rule : int { half_pixel = 0, align_corners = 1, nearest = 2 };
+// How a pixel of an output grid finds its place in the input, per axis; ONNX's rules. half_pixel and align_corners are
+// PyTorch's too (aten/src/ATen/native/UpSample.h), asymmetric is that of its mode nearest.
+enum class Rule : int { half_pixel = 0, align_corners = 1, asymmetric = 2 };
 
-EDGESEG_PIXEL float scale_of(Rule rule, float in, int out) {
-  if (rule == Rule::align_corners) return out > 1 ? (in - 1.0f) / static_cast<float>(out - 1) : 0.0f;
-  return in / static_cast<float>(out);
+EDGESEG_PIXEL float scale_of(Rule rule, int in, int out) {
+  if (rule == Rule::align_corners) return out > 1 ? static_cast<float>(in - 1) / static_cast<float>(out - 1) : 0.0f;
+  return static_cast<float>(in) / static_cast<float>(out);
 }
 
-EDGESEG_PIXEL float scale_of(Rule rule, int in, int out) { return scale_of(rule, static_cast<float>(in), out); }
-
-// Position in the input, in input pixels, before clamping to the last pixel; never below 0. `offset` moves the place
-// that is read; with 0 it is PyTorch's rule. PyTorch built
-// for AVX2 rounds once here (FMA) and this twice, so that a GPU gives the same: the last bit may differ.
-EDGESEG_PIXEL float source_of(Rule rule, float scale, int out_index, float offset = 0.0f) {
-  const float index = static_cast<float>(out_index);
-  const float position = (rule == Rule::half_pixel ? scale * (index + 0.5f) - 0.5f : scale * index) + offset;
+// Position in the input, in input pixels, before clamping to the last pixel; never below 0. `index` may lie between the
+// grid's pixels. PyTorch built for AVX2 rounds once here (FMA) and this twice, so that a GPU gives the same: the last
+// bit may differ.
+EDGESEG_PIXEL float source_of(Rule rule, float scale, float index) {
+  const float position = rule == Rule::half_pixel ? scale * (index + 0.5f) - 0.5f : scale * index;
   return position < 0.0f ? 0.0f : position;
+}
+
+// Which of its two neighbours a position takes; `none` is bilinear. The names are ONNX's.
+enum class Rounding : int { none = 0, floor = 1, ceil = 2, round_prefer_floor = 3, round_prefer_ceil = 4 };
+
+// The input pixel of a position that is not below 0; not yet clamped to the last.
+EDGESEG_PIXEL int nearest_of(Rounding rounding, float position) {
+  const int below = static_cast<int>(position);
+  const float rest = position - static_cast<float>(below);
+  if (rounding == Rounding::ceil) return rest > 0.0f ? below + 1 : below;
+  if (rounding == Rounding::round_prefer_floor) return rest > 0.5f ? below + 1 : below;
+  if (rounding == Rounding::round_prefer_ceil) return rest >= 0.5f ? below + 1 : below;
+  return below;
 }
 
 // Bilinear value in PyTorch's order of operations: along the row first, then between the rows.
@@ -97,6 +108,12 @@ constexpr float kFaint = 8.0f;
 // The winner's softmax probability in 255ths; `sum` is that of e^(logit - winner), the winner's own 1 included.
 EDGESEG_PIXEL unsigned char confidence_of(float sum) {
   return static_cast<unsigned char>(static_cast<int>(255.0f / sum + 0.5f));
+}
+
+// A share of 1 in 255ths; what lies outside of 0 to 1 is taken as that end.
+EDGESEG_PIXEL unsigned char level_of(float share) {
+  const float above = share > 0.0f ? share : 0.0f;
+  return static_cast<unsigned char>(static_cast<int>(255.0f * (above < 1.0f ? above : 1.0f) + 0.5f));
 }
 
 // A colour over a frame's pixel in 256ths; `colour` is colour * weight + 128, made once a class, `rest` 256 - weight.

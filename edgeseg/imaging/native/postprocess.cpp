@@ -57,7 +57,7 @@ void MaskPlan::prepare_row(const Job& job, Scratch& scratch, int row) {
   scratch.stage_row[parity] = row;
   float* to = scratch.stage.data() + parity * classes_ * pitch_;
   const char* from = job.logits.data + row * job.logits.row;
-  // One class is a threshold at 0, the same as the better of a class that is 0 everywhere and this one.
+  // One class is a threshold: the better of a class that is the threshold everywhere (it stands there already) and it.
   if (setup_.channels == 1) to += pitch_;
   for (int c = 0; c < setup_.channels; ++c, to += pitch_)
     stage_row(setup_.type, setup_.scale, from + c * job.logits.channel, job.logits.column, setup_.logits_width, to);
@@ -66,7 +66,7 @@ void MaskPlan::prepare_row(const Job& job, Scratch& scratch, int row) {
 
 // The far row of a cell row; the last row is its own, and nearest looks at one row only.
 int MaskPlan::row_below(int row) const {
-  return setup_.rule == Rule::nearest ? row : std::min(row + 1, setup_.logits_height - 1);
+  return is_nearest() ? row : std::min(row + 1, setup_.logits_height - 1);
 }
 
 StagedRow MaskPlan::staged(const Scratch& scratch, int row) const {
@@ -74,19 +74,22 @@ StagedRow MaskPlan::staged(const Scratch& scratch, int row) const {
 }
 
 void MaskPlan::find_cells(Scratch& scratch, int row) {
-  const bool is_nearest = setup_.rule == Rule::nearest;
   const int below = row_below(row), width = setup_.logits_width;
-  if (is_nearest)
+  if (confidence_ > Confidence::softmax)  // every pixel has its own
+    std::memset(scratch.cells.data(), kMixed, static_cast<std::size_t>(width));
+  else if (is_nearest())
     std::memcpy(scratch.cells.data(), scratch.best[row & 1].data(), static_cast<std::size_t>(width));
   else
     agree_cells(scratch.clear[row & 1].data(), scratch.clear[below & 1].data(), width, scratch.cells.data());
-  if (is_nearest && !setup_.has_confidence) return;
-  find_candidates(staged(scratch, row), staged(scratch, below), width, scratch.cells.data(),
-                  setup_.has_confidence ? faint_ : 0.0f, scratch.sets.data(), pitch_);
-  if (setup_.has_confidence) settle_confident(scratch);
+  if (is_nearest() && confidence_ == Confidence::none) return;
+  if (confidence_ > Confidence::probability) return;  // both of the two classes count: their sets are made once
+  const bool is_softmax = confidence_ == Confidence::softmax;
+  find_candidates(staged(scratch, row), staged(scratch, below), width, scratch.cells.data(), is_softmax ? faint_ : 0.0f,
+                  scratch.sets.data(), pitch_);
+  if (is_softmax) settle_confident(scratch);
 }
 
-// With a confidence to tell, a cell is settled only where every other class is too faint to matter.
+// With a softmax to tell, a cell is settled only where every other class is too faint to matter.
 void MaskPlan::settle_confident(Scratch& scratch) {
   for (int cell = 0; cell < setup_.logits_width; ++cell) {
     int kept = 0;
@@ -165,7 +168,7 @@ void MaskPlan::paint_one(const Job& job, Scratch& scratch, int row, int x, int w
   const MaskTarget& to = job.target;
   const Block block{x, width, y_.first(row), y_.first(row + 1), y_.weight.data(), to.mask, to.mask_pitch,
                     scratch.row_template.data(), setup_.mask_width, to.confidence, to.confidence_pitch};
-  paint_block(block, ids, count, scratch.top.data(), scratch.bottom.data());
+  paint_block(block, confidence_, ids, count, scratch.top.data(), scratch.bottom.data());
   if (to.areas == nullptr) return;
   for (int y = block.y_begin; y < block.y_end; ++y)
     for (int i = 0; i < width; ++i) ++scratch.areas[to.mask[y * to.mask_pitch + x + i]];

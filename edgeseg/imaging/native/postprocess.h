@@ -24,12 +24,17 @@ struct MaskSetup {
   LogitType type;
   float scale;  // of int8 logits
   int mask_height, mask_width;
+  // The rule enlarges the logits to the grid. The window of the mask shows the region of the grid, in its pixels: it has
+  // the same size and place unless the mask is another picture than the grid. Outside the window is `outside`.
   Rule rule;
-  // The part of the logits, in logits' pixels, that the window of the mask shows; outside the window is `outside`.
+  Rounding rounding;
+  int grid_height, grid_width;
   float region_x, region_y, region_width, region_height;
   int window_x, window_y, window_width, window_height;
   int outside;
   int ignored;  // the class that never wins, -1 for none
+  float threshold;  // of one class
+  bool has_probabilities;  // instead of logits; changes the confidence only
   bool has_confidence;
   int threads;
 };
@@ -82,6 +87,7 @@ class MaskPlan {
   int row_below(int row) const;
   void find_cells(Scratch& scratch, int row);
   void settle_confident(Scratch& scratch);
+  bool is_nearest() const { return setup_.rounding != Rounding::none; }
   void make_template(Scratch& scratch, int rows);
   void paint_mixed(const Job& job, Scratch& scratch, int row);
   int next_block(int x, int cell, int last_cell) const;
@@ -90,6 +96,7 @@ class MaskPlan {
 
   MaskSetup setup_;
   int classes_, words_;
+  Confidence confidence_;
   float faint_;           // how far below the winner a class may be left out of the confidence
   std::ptrdiff_t pitch_;  // floats of a staged row, and entries of the per-cell tables
   Axis x_, y_;

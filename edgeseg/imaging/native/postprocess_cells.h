@@ -41,7 +41,7 @@ struct Block {
   std::ptrdiff_t mask_pitch;
   const std::uint8_t* row_template;  // what stands right of the block; padded by kLanes
   int right_end;                     // pixels of a mask row: nothing is written from here on
-  std::uint8_t* confidence;          // nullptr without
+  std::uint8_t* confidence;
   std::ptrdiff_t confidence_pitch;
 };
 
@@ -52,7 +52,12 @@ constexpr int kExpanded = 2 * kLanes;
 void expand_cell(const StagedRow& top, const StagedRow& bottom, int cell, const int* ids, int count,
                  const float* column_weight, int offset, float* along_top, float* along_bottom);
 
+// What the confidence is: the winner's softmax; the winner's own value; and of one class, which then stands second beside
+// its threshold, its sigmoid or its own value, or what is left to 1 where it is not above the threshold.
+enum class Confidence : int { none, softmax, probability, one_logit, one_probability };
+
 // Interpolate between the rows, compare, write. `ids` ascend.
-void paint_block(const Block& block, const int* ids, int count, const float* top, const float* bottom);
+void paint_block(const Block& block, Confidence confidence, const int* ids, int count, const float* top,
+                 const float* bottom);
 
 }  // namespace edgeseg

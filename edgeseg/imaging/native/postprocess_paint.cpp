@@ -79,9 +79,42 @@ static void paint_confidence(const Block& block, int count, const float* top, co
   }
 }
 
-void paint_block(const Block& block, const int* ids, int count, const float* top, const float* bottom) {
+EDGESEG_CLONES
+static void paint_probability(const Block& block, int count, const float* top, const float* bottom) {
+  for (int y = block.y_begin; y < block.y_end; ++y) {
+    const float weight = block.row_weight[y], rest = 1.0f - weight;
+    Floats best = rest * AT(top) + weight * AT(bottom);
+    for (int n = 1; n < count; ++n) {
+      const Floats value = rest * AT(top + n * kExpanded) + weight * AT(bottom + n * kExpanded);
+      best = LARGER(value, best);
+    }
+    for (int i = 0; i < block.width; ++i)
+      block.confidence[y * block.confidence_pitch + block.x + i] = level_of(best[i]);
+  }
+}
+
+// One class is little work, and few nets ask for it: no vectors.
+static void paint_one_class(const Block& block, bool is_probability, const float* top, const float* bottom) {
+  for (int y = block.y_begin; y < block.y_end; ++y) {
+    const float weight = block.row_weight[y], rest = 1.0f - weight;
+    for (int i = 0; i < block.width; ++i) {
+      const float threshold = rest * top[i] + weight * bottom[i];
+      const float value = rest * top[kExpanded + i] + weight * bottom[kExpanded + i];
+      const float faint = exp_of_nonpositive(value < 0.0f ? value : -value);
+      const float share = is_probability ? value : (value < 0.0f ? faint : 1.0f) / (1.0f + faint);
+      const unsigned char level = level_of(beats(value, threshold) ? share : 1.0f - share);
+      block.confidence[y * block.confidence_pitch + block.x + i] = level;
+    }
+  }
+}
+
+void paint_block(const Block& block, Confidence confidence, const int* ids, int count, const float* top,
+                 const float* bottom) {
   paint_mask(block, ids, count, top, bottom);
-  if (block.confidence != nullptr) paint_confidence(block, count, top, bottom);
+  if (confidence == Confidence::softmax) paint_confidence(block, count, top, bottom);
+  if (confidence == Confidence::probability) paint_probability(block, count, top, bottom);
+  if (confidence == Confidence::one_logit) paint_one_class(block, false, top, bottom);
+  if (confidence == Confidence::one_probability) paint_one_class(block, true, top, bottom);
 }
 
 }  // namespace edgeseg
