@@ -168,7 +168,9 @@ def _count_node(node: ir.Node, constants: set[ir.Value], seen: set[ir.Value]) ->
 
 
 def _parameters(node: ir.Node) -> dict[ir.Value, ir.TensorProtocol]:
-    """Floating-point constants, and integers that are the numbers of a quantised one; shapes and indices are none."""
+    """Floating-point constants, and integers that are the numbers of a quantised one; settings and shapes are none."""
+    if node.op_type in SET_BY_INPUTS:
+        return {}
     constant = require("onnx_ir").convenience.get_const_tensor
     tensors = {value: constant(value) for value in node.inputs if value is not None}
     is_quantised = node.op_type == "DequantizeLinear"
@@ -253,6 +255,8 @@ def _attention(node: ir.Node) -> int | None:
 #: a product's two operands stand before this place, biases behind it; of QLinear's, whose weights are at 3, a scale is
 WEIGHTS_END = 2
 UNCOUNTED = {"RNN", "GRU", "LSTM"}
+#: scales and limits that enter as floating-point constants
+SET_BY_INPUTS = {"Resize", "Upsample", "Clip", "Pad", "Dropout"}
 MACS: dict[str, Callable[[ir.Node], int | None]] = {
     "Conv": _conv,
     "ConvInteger": _conv,

@@ -182,6 +182,15 @@ def test_a_shared_constant_counts_once() -> None:
     assert counts.parameters == 2
 
 
+def test_scales_and_limits_are_no_parameters() -> None:
+    counts = graph(
+        [helper.make_node("Resize", ["x", "", "s"], ["a"]), helper.make_node("Clip", ["a", "low"], ["y"])],
+        {"y": (1, 2, 8, 8)},
+        {"s": np.array([1, 1, 2, 2], np.float32), "low": np.float32(0)},
+    )
+    assert counts.parameters == 0
+
+
 def test_shapes_and_indices_are_no_parameters() -> None:
     counts = graph([helper.make_node("Reshape", ["x", "shape"], ["y"])], {"y": (1, 32)}, {"shape": np.array([1, 32])})
     assert counts.parameters == 0

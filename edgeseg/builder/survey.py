@@ -1,0 +1,182 @@
+"""Own the question which nodes of a graph each back end's parser refuses, and what becomes of them. Build nothing."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+from edgeseg.builder.backends import open_backend
+from edgeseg.builder.backends.base import BuilderBackend, Refusal
+from edgeseg.errors import BuildError, MissingPackageError
+from edgeseg.graph.access import described
+from edgeseg.graph.saving import save_graph
+from edgeseg.packages import require
+from edgeseg.spec import BackendName
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from edgeseg.graph.preparing import Prepared
+
+__all__ = ["Answer", "BackendSurvey", "Fate", "Refusals", "all_refusals", "survey"]
+
+#: of a refused node, once the graph is prepared: replaced; behind the output that the engine gives; computed
+#: beforehand; there and no longer refused; there and refused; not to be said
+Fate = Literal["rewritten", "cut", "folded", "taken", "refused", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A refused node in the words of ``access.described``, and what preparing the graph makes of it."""
+
+    refusal: Refusal
+    node: str
+    fate: Fate
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendSurvey:
+    """What one back end's parser says of a graph as it is in its file, and of the prepared one.
+
+    Attributes:
+        backend: its name.
+        version: of the library; empty where it is not installed.
+        unasked: why the parser could not be asked; empty where it could.
+        answers: the nodes of the file that it refuses.
+        left: the nodes of the prepared graph that it refuses.
+        is_complete: whether the parser could be asked about all nodes, of both graphs.
+    """
+
+    backend: BackendName
+    version: str = ""
+    unasked: str = ""
+    answers: tuple[Answer, ...] = ()
+    left: tuple[Refusal, ...] = ()
+    is_complete: bool = True
+
+
+class Refusals(NamedTuple):
+    """The nodes of a graph that a parser refuses; not ``is_complete`` where it could not be asked about all."""
+
+    found: tuple[Refusal, ...]
+    is_complete: bool
+
+
+def survey(model: ir.Model, prepared: Prepared | None) -> tuple[BackendSurvey, ...]:
+    """Ask the parser of every back end that is installed; nothing is built.
+
+    Args:
+        model: as it is in its file, with node names.
+        prepared: what ``preparing.prepare`` makes of it; None where it cannot be prepared.
+    """
+    return tuple(_survey_of(name, model, prepared) for name in get_args(BackendName))
+
+
+def all_refusals(backend: BuilderBackend, model: ir.Model) -> Refusals:
+    """Every node that a parser refuses, also those behind a node at which it stops.
+
+    What it refuses is taken out of a copy of the graph, the results become inputs, and it is asked again.
+
+    Args:
+        backend: whose parser.
+        model: with node names; left as it is.
+    Raises:
+        BuildError: the parser cannot be asked on this machine.
+    """
+    rest: ir.Model = model.clone()
+    found: dict[str, Refusal] = {}
+    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
+        while len(rest.graph) > 0:
+            save_graph(rest, Path(folder) / "net.onnx")
+            told = backend.refused(Path(folder) / "net.onnx")
+            found |= {one.node: one for one in told}
+            nodes = _outermost(rest, {one.node for one in told if one.node})
+            if not nodes:
+                return Refusals(tuple(found.values()), is_complete=not told)
+            if not all(_can_be_an_input(value) for node in nodes for value in node.outputs):
+                return Refusals(tuple(found.values()), is_complete=False)
+            _take_out(rest, nodes)
+    return Refusals(tuple(found.values()), is_complete=True)
+
+
+def _survey_of(name: BackendName, model: ir.Model, prepared: Prepared | None) -> BackendSurvey:
+    try:
+        backend = open_backend(name)
+        before = all_refusals(backend, model)
+        after = all_refusals(backend, prepared.model) if prepared else Refusals((), is_complete=True)
+    except (MissingPackageError, BuildError) as error:
+        return BackendSurvey(backend=name, unasked=str(error))
+    return BackendSurvey(
+        backend=name,
+        version=backend.version,
+        answers=tuple(_answer(one, model, prepared, after) for one in before.found),
+        left=after.found,
+        is_complete=before.is_complete and after.is_complete,
+    )
+
+
+def _answer(refusal: Refusal, model: ir.Model, prepared: Prepared | None, after: Refusals) -> Answer:
+    node = next((one for one in model.graph.all_nodes() if refusal.node and one.name == refusal.node), None)
+    if node is None:
+        return Answer(refusal=refusal, node=refusal.op or "the graph", fate="unknown")
+    if prepared is None:
+        return Answer(refusal=refusal, node=described(node), fate="unknown")
+    fate, detail = _fate(node, model, prepared, after)
+    return Answer(refusal=refusal, node=described(node), fate=fate, detail=detail)
+
+
+def _fate(node: ir.Node, model: ir.Model, prepared: Prepared, after: Refusals) -> tuple[Fate, str]:
+    for note in prepared.notes:
+        rule, is_of_node, detail = note.partition(f": {described(node)}, ")
+        if is_of_node and rule.startswith("rewritten"):
+            return "rewritten", f"{rule}: {detail}"
+    if any(one.name == node.name for one in prepared.model.graph.all_nodes()):
+        return ("refused" if any(one.node == node.name for one in after.found) else "taken"), ""
+    return ("folded" if node in _needed(model, prepared.head.output) else "cut"), ""
+
+
+def _needed(model: ir.Model, output: str) -> set[ir.Node]:
+    """The nodes that a value is computed from."""
+    waiting = [node for node in model.graph if any(value.name == output for value in node.outputs)]
+    found: set[ir.Node] = set()
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += node.predecessors()
+    return found
+
+
+def _outermost(model: ir.Model, names: set[str]) -> list[ir.Node]:
+    """The nodes of these names, and those that hold one of them in a graph of their own."""
+    return [node for node in model.graph if node.name in names or any(one.name in names for one in _inner(node))]
+
+
+def _inner(node: ir.Node) -> list[ir.Node]:
+    kinds = require("onnx_ir").AttributeType
+    graphs = [one.as_graph() for one in node.attributes.values() if one.type == kinds.GRAPH]
+    return [inner for graph in graphs for inner in graph.all_nodes()]
+
+
+def _can_be_an_input(value: ir.Value) -> bool:
+    return not value.uses() or (value.shape is not None and value.type is not None)
+
+
+def _take_out(model: ir.Model, nodes: list[ir.Node]) -> None:
+    """Their results become inputs, what only they took becomes outputs."""
+    graph, onnx_ir = model.graph, require("onnx_ir")
+    for node in nodes:
+        taken = [value for value in node.inputs if value is not None]
+        for value in node.outputs:
+            graph.outputs[:] = [one for one in graph.outputs if one is not value]
+            if value.uses():
+                stand_in = onnx_ir.Value(name=value.name, shape=value.shape, type=value.type)
+                onnx_ir.convenience.replace_all_uses_with(value, stand_in)
+                graph.inputs.append(stand_in)
+        graph.remove(node, safe=True)
+        loose = [value for value in dict.fromkeys(taken) if not value.uses() and not value.is_graph_output()]
+        graph.outputs.extend(value for value in loose if value.producer() is not None)
+        graph.inputs[:] = [one for one in graph.inputs if one not in loose]
