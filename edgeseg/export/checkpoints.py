@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgeseg.errors import ModelError
 from edgeseg.export.factories import fault_text
 from edgeseg.export.misfits import AS_TRAINED, SHOWN, Misfit, misfit_error, some
+from edgeseg.export.named import load_renamed
 from edgeseg.export.places import Place, Table, places_of, tables_in
 from edgeseg.export.weight_files import read_weights
 from edgeseg.packages import require
@@ -61,7 +62,7 @@ def load_checkpoint(
     weights = _below(tables[place.table], place.prefix)
     _refuse_quantised(path, weights, expected)
     misfit = _load(module, path, weights, expected)
-    if misfit.missing or misfit.extra or misfit.shapes:
+    if misfit:
         where = f"{path} (its {place.label})" if place.label else str(path)
         raise misfit_error(where, misfit, class_argument=class_argument, expected_classes=expected_classes)
     return (*_notes_on_choice(place, places, tables), *_notes_on_weights(weights, expected))
@@ -175,9 +176,11 @@ def _load(module: nn.Module, path: Path, weights: Table, expected: Table) -> Mis
     }
     try:
         missing, extra = module.load_state_dict(fitting, strict=False)
+        misfit = Misfit([key for key in missing if key not in shapes], list(extra), shapes)
+        renamed = load_renamed(module, weights) if misfit else None
     except RuntimeError as error:
         raise ModelError(f"{path} does not fit the net ({fault_text(error)})", AS_TRAINED) from error
-    return Misfit([key for key in missing if key not in shapes], list(extra), shapes)
+    return misfit if renamed is None else renamed
 
 
 def _is_float(tensor: Tensor | None) -> bool:

@@ -25,6 +25,10 @@ class Misfit:
     extra: list[str]
     shapes: Shapes  # key -> in the file, in the net
 
+    def __bool__(self) -> bool:
+        """Whether anything does not fit."""
+        return bool(self.missing or self.extra or self.shapes)
+
 
 def misfit_error(
     where: str, misfit: Misfit, *, class_argument: str | None = None, expected_classes: int | None = None
