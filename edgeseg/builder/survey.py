@@ -72,10 +72,13 @@ def survey(model: ir.Model, prepared: Prepared | None) -> tuple[BackendSurvey, .
         model: as it is in its file, with node names.
         prepared: what ``preparing.prepare`` makes of it; None where it cannot be prepared.
     """
-    return tuple(_survey_of(name, model, prepared) for name in get_args(BackendName))
+    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
+        before = _saved(model, Path(folder) / "before.onnx")
+        after = _saved(prepared.model, Path(folder) / "after.onnx") if prepared else None
+        return tuple(_survey_of(name, before, after, prepared) for name in get_args(BackendName))
 
 
-def all_refusals(backend: BuilderBackend, model: ir.Model) -> Refusals:
+def all_refusals(backend: BuilderBackend, model: ir.Model, path: Path) -> Refusals:
     """Every node that a parser refuses, also those behind a node at which it stops.
 
     What it refuses is taken out of a copy of the graph, the results become inputs, and it is asked again.
@@ -83,38 +86,50 @@ def all_refusals(backend: BuilderBackend, model: ir.Model) -> Refusals:
     Args:
         backend: whose parser.
         model: with node names; left as it is.
+        path: of a file that holds ``model``; copies are written beside it.
     Raises:
         BuildError: the parser cannot be asked on this machine.
     """
     rest: ir.Model = model.clone()
     found: dict[str, Refusal] = {}
-    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
-        while len(rest.graph) > 0:
-            save_graph(rest, Path(folder) / "net.onnx")
-            told = backend.refused(Path(folder) / "net.onnx")
-            found |= {one.node: one for one in told}
-            nodes = _outermost(rest, {one.node for one in told if one.node})
-            if not nodes:
-                return Refusals(tuple(found.values()), is_complete=not told)
-            if not all(_can_be_an_input(value) for node in nodes for value in node.outputs):
-                return Refusals(tuple(found.values()), is_complete=False)
-            _take_out(rest, nodes)
+    while told := backend.refused(path):
+        found |= {one.node: one for one in told}
+        nodes = _outermost(rest, {one.node for one in told if one.node})
+        if not nodes or not all(_can_be_an_input(value) for node in nodes for value in node.outputs):
+            return Refusals(tuple(found.values()), is_complete=False)
+        _take_out(rest, nodes)
+        if len(rest.graph) == 0:
+            break
+        path = path.with_name("rest.onnx")
+        save_graph(rest, path)
     return Refusals(tuple(found.values()), is_complete=True)
 
 
-def _survey_of(name: BackendName, model: ir.Model, prepared: Prepared | None) -> BackendSurvey:
+class _Saved(NamedTuple):
+    """A graph and a file that holds it."""
+
+    model: ir.Model
+    path: Path
+
+
+def _saved(model: ir.Model, path: Path) -> _Saved:
+    save_graph(model, path)
+    return _Saved(model, path)
+
+
+def _survey_of(name: BackendName, before: _Saved, after: _Saved | None, prepared: Prepared | None) -> BackendSurvey:
     try:
         backend = open_backend(name)
-        before = all_refusals(backend, model)
-        after = all_refusals(backend, prepared.model) if prepared else Refusals((), is_complete=True)
+        refused = all_refusals(backend, *before)
+        left = all_refusals(backend, *after) if after else Refusals((), is_complete=True)
     except (MissingPackageError, BuildError) as error:
         return BackendSurvey(backend=name, unasked=str(error))
     return BackendSurvey(
         backend=name,
         version=backend.version,
-        answers=tuple(_answer(one, model, prepared, after) for one in before.found),
-        left=after.found,
-        is_complete=before.is_complete and after.is_complete,
+        answers=tuple(_answer(one, before.model, prepared, left) for one in refused.found),
+        left=left.found,
+        is_complete=refused.is_complete and left.is_complete,
     )
 
 

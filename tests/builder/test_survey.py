@@ -74,7 +74,7 @@ def two_crops(tmp_path: Path) -> Path:
 
 def named(backend: str, path: Path) -> tuple[list[str], bool]:
     """The names of all refused nodes, and whether that is all."""
-    asked = all_refusals(open_backend(backend), read_graph(path).model)  # type: ignore[arg-type]
+    asked = all_refusals(open_backend(backend), read_graph(path).model, path)  # type: ignore[arg-type]
     return [one.node for one in asked.found], asked.is_complete
 
 
@@ -140,7 +140,7 @@ def test_a_refused_node_at_the_end_leaves_no_question_open(tmp_path: Path, backe
 def test_the_graph_that_is_asked_about_stays_as_it_is(two_crops: Path) -> None:
     model = read_graph(two_crops).model
     before = ir.to_proto(model).SerializeToString(deterministic=True)
-    all_refusals(open_backend("openvino"), model)
+    all_refusals(open_backend("openvino"), model, two_crops)
     assert ir.to_proto(model).SerializeToString(deterministic=True) == before
 
 
