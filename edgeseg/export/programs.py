@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -90,8 +90,6 @@ def _check_kind(path: Path, wanted: FileKind, make_it: str) -> None:
 def _written_by(path: Path) -> str:
     """Which torch wrote a program, as far as it says so."""
     with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith("models/model.json"):
-                version = json.loads(archive.read(name)).get("torch_version")
-                return f", it was written by torch {version}"
-    return ""
+        models = [archive.read(name) for name in archive.namelist() if name.endswith("models/model.json")]
+    found = re.search(rb'"torch_version": *"([^"]+)"', models[0]) if models else None
+    return f", it was written by torch {found[1].decode()}" if found else ""
