@@ -4,118 +4,133 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeseg.cli.console import SizeHW
+from edgeseg.cli.frame_options import frame_options
 
-IMAGENET_MEAN, IMAGENET_STD = "0.485,0.456,0.406", "0.229,0.224,0.225"
+if TYPE_CHECKING:
+    from edgeseg.export.parity import Parity
+    from edgeseg.spec import FrameOptions, ProfileSpec
 
-
-class Numbers(click.ParamType[tuple[float, ...]]):
-    """``0.5,0.4,0.3``"""
-
-    name = "NUMBERS"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"'{value}' is no list of numbers such as {IMAGENET_MEAN}", param, ctx)
+Size = tuple[int, int]
 
 
 @click.command()
 @click.argument("model")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The ONNX file to write.")
 @click.option("--input-size", type=SizeHW(), required=True, help="What the net takes, height x width: 512x1024.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights: .safetensors, or a saved state dict.")
+@click.option("--min-size", type=SizeHW(), help="Smallest size, where height and width stay free.")
+@click.option("--max-size", type=SizeHW(), help="Largest size, where height and width stay free.")
+@click.option("--size-step", type=click.IntRange(1), help="Free heights and widths are multiples of this.")
+@click.option("--max-batch", type=click.IntRange(1), help="Largest batch, where the batch stays free.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights: .safetensors, .pt, .pth, .ckpt.")
+@click.option("--weights-key", help="Where in the checkpoint the weights are, such as model_ema.")
 @click.option("--arg", "arguments", multiple=True, metavar="NAME=VALUE", help="Argument of the factory (repeatable).")
 @click.option("--labels", type=click.Path(path_type=Path), help="JSON of class names and colours.")
 @click.option("--classes", type=click.IntRange(1, 255), help="Expected number of classes; checked.")
-@click.option("--mean", type=Numbers(), default=IMAGENET_MEAN, show_default=True, help="Of pixels scaled to 0..1.")
-@click.option("--std", type=Numbers(), default=IMAGENET_STD, show_default=True, help="Of pixels scaled to 0..1.")
-@click.option("--colour", type=click.Choice(["RGB", "BGR", "GRAY"]), default="RGB", show_default=True)
-@click.option(
-    "--resize",
-    type=click.Choice(["stretch", "letterbox", "crop"]),
-    default="stretch",
-    show_default=True,
-    help="How frames are fitted to the input, as in training.",
-)
-@click.option(
-    "--interpolation",
-    type=click.Choice(["linear", "antialias"]),
-    default="linear",
-    show_default=True,
-    help="linear: cv2's and torch's; antialias: Pillow's and torchvision's.",
-)
-@click.option("--pad-value", type=click.FloatRange(0, 255), help="Grey level around a letterbox.  [default: 0]")
-@click.option("--output", help="Key or index of the logits where the net returns several tensors.")
+@frame_options
+@click.option("--output", help="Key or index of the scores where the net returns several tensors.")
 @click.option("--opset", type=click.IntRange(17, 23), default=19, show_default=True, help="ONNX operator set.")
 @click.option("--sample", type=click.Path(path_type=Path), help="Picture for the comparison with PyTorch.")
 def export(
     model: str,
     out: Path,
-    input_size: tuple[int, int],
+    input_size: Size,
+    min_size: Size | None,
+    max_size: Size | None,
+    size_step: int | None,
+    max_batch: int | None,
     checkpoint: Path | None,
+    weights_key: str | None,
     arguments: tuple[str, ...],
     labels: Path | None,
     classes: int | None,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    colour: Literal["RGB", "BGR", "GRAY"],
-    resize: Literal["stretch", "letterbox", "crop"],
-    interpolation: Literal["linear", "antialias"],
-    pad_value: float | None,
+    frame: FrameOptions | None,
     output: str | None,
     opset: int,
     sample: Path | None,
 ) -> None:
     """Export a PyTorch net to ONNX, checked against PyTorch on a real picture.
 
-    MODEL is package.module:factory or file.py:Class.
+    MODEL is package.module:factory or file.py:Class; torchvision:NAME, smp:NAME (segmentation_models_pytorch) or
+    transformers:FOLDER where those packages are installed; or a file of torch.export (.pt2) or TorchScript.
     """
     from edgeseg.data import shipped_data
-    from edgeseg.export.loading import load_checkpoint, load_module
+    from edgeseg.export.loading import load_checkpoint, load_net
     from edgeseg.export.onnx_export import ExportOptions, export_model
     from edgeseg.imaging.images import read_image
     from edgeseg.imaging.palettes import labels_for
+    from edgeseg.spec import FrameOptions
 
     if out.suffix != ".onnx":
         raise click.UsageError(f"{out} must end in .onnx")
-    if len(mean) != len(std) or len(mean) != (1 if colour == "GRAY" else 3):
-        raise click.UsageError(f"{colour} takes {1 if colour == 'GRAY' else 3} values of --mean and of --std")
-    if pad_value is not None and resize != "letterbox":
-        raise click.UsageError(f"--pad-value does nothing for --resize {resize}")
-    if checkpoint is None:
-        click.echo("edgeseg export: warning: no --checkpoint: the weights are what the factory makes", err=True)
+    if weights_key and checkpoint is None:
+        raise click.UsageError("--weights-key does nothing without --checkpoint")
+    profile = _profile(input_size, min_size, max_size, size_step, max_batch)
     sample_bgr = read_image(sample or shipped_data() / "validation" / "images" / "0000.jpg")
-    module = load_module(model, dict(_argument(word) for word in arguments))
+    loaded = load_net(model, dict(_argument(word) for word in arguments))
+    notes = [*loaded.notes]
     if checkpoint is not None:
-        load_checkpoint(module, checkpoint)
+        notes += load_checkpoint(
+            loaded.net,
+            checkpoint,
+            weights_key=weights_key,
+            class_argument=loaded.class_argument,
+            expected_classes=classes,
+        )
+    elif not loaded.has_weights:
+        notes.append("no --checkpoint: the weights are what the factory makes")
     options = ExportOptions(
-        size_hw=input_size,
-        colour=colour,
-        mean=mean,
-        std=std,
-        resize=resize,
-        interpolation=interpolation,
-        pad_value=pad_value or 0.0,
-        output=output,
-        opset=opset,
+        size_hw=input_size, frame=frame or FrameOptions(), output=output, opset=opset, profile=profile
     )
     result = export_model(
-        module, out, options, labels=lambda count: labels_for(count, labels, expected=classes), sample_bgr=sample_bgr
+        loaded.net,
+        out,
+        options,
+        labels=lambda count: labels_for(count, labels, expected=classes),
+        sample_bgr=sample_bgr,
     )
+    for note in (*notes, *result.notes):
+        click.echo(f"edgeseg export: warning: {note}", err=True)
     spec = result.spec
     click.echo(
-        f"{out}: {result.onnx_bytes / 1e6:.2f} MB, {spec.input.shape} -> {spec.head.shape}, opset {opset}\n"
-        f"parity with PyTorch: largest logit error {result.parity.relative_error:.1e} of the largest logit, "
-        f"{result.parity.mask_agreement:.3%} of the mask equal"
+        f"{out}: {result.onnx_bytes / 1e6:.2f} MB, {spec.input.shape} -> {spec.head.dtype} {spec.head.shape}, "
+        f"opset {opset}"
     )
+    for line in _parity_lines(result.parity):
+        click.echo(line)
+
+
+def _profile(
+    size: Size, min_size: Size | None, max_size: Size | None, step: int | None, max_batch: int | None
+) -> ProfileSpec | None:
+    """What stays free: a bound that is not given is the size itself."""
+    from edgeseg.spec import ProfileSpec
+
+    if not (min_size or max_size or max_batch):
+        if step:
+            raise click.UsageError("--size-step does nothing without --min-size or --max-size")
+        return None
+    try:
+        return ProfileSpec(
+            minimum=(1, *(min_size or size)),
+            optimum=(1, *size),
+            maximum=(max_batch or 1, *(max_size or size)),
+            step_hw=(step or 1, step or 1),
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _parity_lines(parity: Parity) -> list[str]:
+    lines = []
+    for one in parity.entries:
+        error = "" if one.relative_error is None else f"largest error {one.relative_error:.1e} of the largest score, "
+        lines.append(f"parity with PyTorch, {one.name}: {error}{one.mask_agreement:.3%} of the mask equal")
+    return lines
 
 
 def _argument(word: str) -> tuple[str, object]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from edgeseg.errors import ModelError
 from edgeseg.export.divergence import first_divergence
@@ -24,7 +25,7 @@ from edgeseg.graph.saving import INSIDE_BYTES, save_graph
 from edgeseg.graph.tail import Tail, find_tail
 from edgeseg.imaging.preprocess import Frame
 from edgeseg.packages import require
-from edgeseg.spec import InputSpec, LabelSpec, ModelSpec, ProfileSpec, sidecar_path
+from edgeseg.spec import FrameOptions, InputSpec, LabelSpec, ModelSpec, ProfileSpec, sidecar_path
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -43,12 +44,7 @@ class ExportOptions:
     """
 
     size_hw: tuple[int, int]
-    colour: Literal["RGB", "BGR", "GRAY"] = "RGB"
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    resize: Literal["stretch", "letterbox", "crop"] = "stretch"
-    interpolation: Literal["linear", "antialias"] = "linear"
-    pad_value: float = 0.0
+    frame: FrameOptions = field(default_factory=FrameOptions)
     output: str | None = None
     opset: int = 19
     profile: ProfileSpec | None = None
@@ -99,7 +95,9 @@ def export_model(
     tried = samples(single, image, sample_bgr)
     traced = trace(single, nchw(image, _largest(image)), opset=options.opset, profile=image.profile)
     tails = [_tail(traced.model, sample) for sample in tried]
-    named = _labels(tails[0], labels)
+    named = labels(_class_count(tails[0], tried[0]))
+    if not named.classes:
+        raise ModelError("the net gives finished class ids, of how many classes is not seen", "give --classes")
     cases = [Case(one.name, one.tensor, one.expected, tail.uncut) for one, tail in zip(tried, tails, strict=True)]
     with staged(onnx_path) as folder:
         graph = folder / onnx_path.name
@@ -121,17 +119,7 @@ def export_model(
 
 def _input_of(options: ExportOptions) -> InputSpec:
     try:
-        return InputSpec(
-            name=INPUT_NAME,
-            size_hw=options.size_hw,
-            colour=options.colour,
-            mean=options.mean,
-            std=options.std,
-            resize=options.resize,
-            interpolation=options.interpolation,
-            pad_value=options.pad_value,
-            profile=options.profile,
-        )
+        return options.frame.input_spec(name=INPUT_NAME, size_hw=options.size_hw, profile=options.profile)
     except ValueError as error:
         raise ModelError(f"the input cannot be: {error}", "change the options") from error
 
@@ -163,12 +151,11 @@ def _tail(model: ir.Model, sample: Sample) -> Tail:
     return find_tail(fixed)
 
 
-def _labels(tail: Tail, labels: Callable[[int | None], LabelSpec]) -> LabelSpec:
-    """Finished class ids say nothing of how many there are, unless what they were made of can be seen."""
-    named = labels(None if tail.head.decision == "ids" else max(tail.head.channels, 2))
-    if not named.classes:
-        raise ModelError("the net gives finished class ids, of how many classes is not seen", "give --classes")
-    return named
+def _class_count(tail: Tail, sample: Sample) -> int | None:
+    """Finished class ids say nothing of it, unless what they were made of can be seen, or they are bool."""
+    if tail.head.decision == "ids":
+        return 2 if sample.expected.dtype == np.bool_ else None
+    return max(tail.head.channels, 2)
 
 
 def _blame(graph: Path, traced: Traced, single: nn.Module, case: Case) -> str:

@@ -12,13 +12,14 @@ from edgeseg.errors import ModelError, ParityError
 from edgeseg.export.onnx_export import ExportOptions, export_model
 from edgeseg.export.parity import check_parity
 from edgeseg.imaging.palettes import labels_for
-from edgeseg.spec import HeadSpec, read_model_spec
+from edgeseg.spec import FrameOptions, HeadSpec, read_model_spec
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
 
 FRAME_BGR = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
-OPTIONS = ExportOptions(size_hw=(16, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
+FRAME = FrameOptions(mean=(0.5,) * 3, std=(0.25,) * 3)
+OPTIONS = ExportOptions(size_hw=(16, 32), frame=FRAME)
 
 
 def export(module: Any, path: Path, options: ExportOptions = OPTIONS) -> Any:
@@ -52,7 +53,7 @@ Pair = namedtuple("Pair", "out aux")
     ],
 )
 def test_the_output_is_chosen_by_name_or_index(tmp_path: Path, form: Any, output: str | None, channels: int) -> None:
-    options = ExportOptions(size_hw=(16, 32), mean=(0.5,) * 3, std=(0.25,) * 3, output=output)
+    options = ExportOptions(size_hw=(16, 32), frame=FRAME, output=output)
     result = export(Several(form).eval(), tmp_path / "net.onnx", options)
     assert result.spec.head.channels == channels
     assert len(result.spec.labels.classes) == channels
@@ -61,7 +62,7 @@ def test_the_output_is_chosen_by_name_or_index(tmp_path: Path, form: Any, output
 
 @pytest.mark.parametrize(("output", "told"), [(None, "several outputs"), ("lgits", "no output 'lgits'")])
 def test_an_output_that_is_not_clear_is_refused_with_the_choice(tmp_path: Path, output: str | None, told: str) -> None:
-    options = ExportOptions(size_hw=(16, 32), mean=(0.5,) * 3, std=(0.25,) * 3, output=output)
+    options = ExportOptions(size_hw=(16, 32), frame=FRAME, output=output)
     with pytest.raises(ModelError, match=f"{told}.*--output: out, aux"):
         export(Several(lambda out, aux: {"out": out, "aux": aux}).eval(), tmp_path / "net.onnx", options)
     assert list(tmp_path.iterdir()) == []
