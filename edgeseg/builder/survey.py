@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
@@ -11,6 +12,7 @@ from edgeseg.builder.backends import open_backend
 from edgeseg.builder.backends.base import BuilderBackend, Refusal
 from edgeseg.errors import BuildError, MissingPackageError
 from edgeseg.graph.access import described
+from edgeseg.graph.rewrites import Unsupported, unsupported
 from edgeseg.graph.saving import save_graph
 from edgeseg.packages import require
 from edgeseg.spec import BackendName
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "BackendSurvey", "Fate", "Refusals", "all_refusals", "survey"]
 
+CHANGE_IT = "change that operator in the net"
 #: of a refused node, once the graph is prepared: replaced; behind the output that the engine gives; computed
 #: beforehand; there and no longer refused; there and refused; not to be said
 Fate = Literal["rewritten", "cut", "folded", "taken", "refused", "unknown"]
@@ -29,7 +32,7 @@ Fate = Literal["rewritten", "cut", "folded", "taken", "refused", "unknown"]
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A refused node in the words of ``access.described``, and what preparing the graph makes of it."""
+    """A refused node (words of ``access.described``), what preparing the graph makes of it, and how or what to do."""
 
     refusal: Refusal
     node: str
@@ -47,6 +50,7 @@ class BackendSurvey:
         unasked: why the parser could not be asked; empty where it could.
         answers: the nodes of the file that it refuses.
         left: the nodes of the prepared graph that it refuses.
+        known: the other nodes of the prepared graph that TensorRT is known to refuse, in its builder if not its parser.
         is_complete: whether the parser could be asked about all nodes, of both graphs.
     """
 
@@ -55,6 +59,7 @@ class BackendSurvey:
     unasked: str = ""
     answers: tuple[Answer, ...] = ()
     left: tuple[Refusal, ...] = ()
+    known: tuple[Unsupported, ...] = ()
     is_complete: bool = True
 
 
@@ -118,39 +123,58 @@ def _saved(model: ir.Model, path: Path) -> _Saved:
 
 
 def _survey_of(name: BackendName, before: _Saved, after: _Saved | None, prepared: Prepared | None) -> BackendSurvey:
+    known = unsupported(prepared.model) if prepared and name != "openvino" else []
     try:
         backend = open_backend(name)
         refused = all_refusals(backend, *before)
         left = all_refusals(backend, *after) if after else Refusals((), is_complete=True)
     except (MissingPackageError, BuildError) as error:
-        return BackendSurvey(backend=name, unasked=str(error))
+        return BackendSurvey(backend=name, unasked=str(error), known=tuple(known))
+    hints = {one.node: one.hint for one in known}
+    names = {one.node for one in left.found}
+    told = {described(node) for node in after.model.graph if node.name in names} if after else set()
     return BackendSurvey(
         backend=name,
         version=backend.version,
-        answers=tuple(_answer(one, before.model, prepared, left) for one in refused.found),
+        answers=tuple(_answer(one, before.model, prepared, names, hints) for one in refused.found),
         left=left.found,
+        known=tuple(one for one in known if one.node not in told),
         is_complete=refused.is_complete and left.is_complete,
     )
 
 
-def _answer(refusal: Refusal, model: ir.Model, prepared: Prepared | None, after: Refusals) -> Answer:
+def _answer(
+    refusal: Refusal, model: ir.Model, prepared: Prepared | None, left: set[str], hints: Mapping[str, str]
+) -> Answer:
     node = next((one for one in model.graph.all_nodes() if refusal.node and one.name == refusal.node), None)
     if node is None:
         return Answer(refusal=refusal, node=refusal.op or "the graph", fate="unknown")
+    words = described(node)
     if prepared is None:
-        return Answer(refusal=refusal, node=described(node), fate="unknown")
-    fate, detail = _fate(node, model, prepared, after)
-    return Answer(refusal=refusal, node=described(node), fate=fate, detail=detail)
+        return Answer(refusal=refusal, node=words, fate="unknown")
+    rewritten = _rewritten(words, prepared)
+    if rewritten:
+        return Answer(refusal=refusal, node=words, fate="rewritten", detail=rewritten)
+    fate = _fate(node, model, prepared, left)
+    detail = hints.get(words, CHANGE_IT) if fate == "refused" else ""
+    return Answer(refusal=refusal, node=words, fate=fate, detail=detail)
 
 
-def _fate(node: ir.Node, model: ir.Model, prepared: Prepared, after: Refusals) -> tuple[Fate, str]:
+def _rewritten(words: str, prepared: Prepared) -> str:
+    """The rule that replaced a node, and how; nothing where none did."""
     for note in prepared.notes:
-        rule, is_of_node, detail = note.partition(f": {described(node)}, ")
+        rule, is_of_node, detail = note.partition(f": {words}, ")
         if is_of_node and rule.startswith("rewritten"):
-            return "rewritten", f"{rule}: {detail}"
+            return f"{rule}: {detail}"
+    return ""
+
+
+def _fate(node: ir.Node, model: ir.Model, prepared: Prepared, left: set[str]) -> Fate:
+    if node.name in left:
+        return "refused"
     if any(one.name == node.name for one in prepared.model.graph.all_nodes()):
-        return ("refused" if any(one.node == node.name for one in after.found) else "taken"), ""
-    return ("folded" if node in _needed(model, prepared.head.output) else "cut"), ""
+        return "taken"
+    return "folded" if node in _needed(model, prepared.head.output) else "cut"
 
 
 def _needed(model: ir.Model, output: str) -> set[ir.Node]:

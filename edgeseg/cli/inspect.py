@@ -23,7 +23,7 @@ OUTCOME = {
     "cut": "cut off: what the engine gives does not need it",
     "folded": "simplified away",
     "taken": "taken as build-engine prepares it",
-    "refused": "refused as well as build-engine prepares it",
+    "refused": "stays refused:",
     "unknown": "what becomes of it is not known",
 }
 
@@ -171,20 +171,24 @@ def _decision(head: HeadSpec) -> str:
 
 
 def _backend_lines(one: BackendSurvey, nodes: int) -> Iterator[str]:
-    name = f"{one.backend:<12}"
-    if one.unasked:
-        yield f"{name} not asked: {one.unasked}"
-        return
-    refused = f"refuses {len(one.answers)} of {nodes} nodes" if one.answers else f"takes all {nodes} nodes"
-    unsure = "" if one.is_complete else "; it could not be asked about all"
-    yield f"{name} {one.version.partition('-')[0]} {refused}{unsure}"
+    yield f"{one.backend:<12} {_asked(one, nodes)}"
     for answer in one.answers:
         yield f"  {answer.node}: {answer.refusal.reason}"
         yield f"    {' '.join(filter(None, (OUTCOME[answer.fate], answer.detail)))}"
     known = {answer.refusal.node for answer in one.answers}
     for refusal in one.left:
         if refusal.node not in known:
-            yield f"  of the prepared graph, {refusal.op} '{refusal.node}': {refusal.reason}"
+            yield f"  once prepared, {refusal.op} '{refusal.node}': {refusal.reason}"
+    for warning in one.known:
+        yield f"  {warning.node}: known to fail: {warning.reason}"
+        yield f"    {warning.hint}"
+
+
+def _asked(one: BackendSurvey, nodes: int) -> str:
+    if one.unasked:
+        return f"not asked: {one.unasked}"
+    refused = f"refuses {len(one.answers)} of {nodes} nodes" if one.answers else f"takes all {nodes} nodes"
+    return f"{one.version.partition('-')[0]} {refused}{'' if one.is_complete else '; it could not be asked about all'}"
 
 
 def _flattened(facts: dict[str, object], prefix: str = "") -> list[str]:

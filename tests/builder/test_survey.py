@@ -201,6 +201,55 @@ def test_a_node_that_nothing_can_be_done_about_stays_refused(two_crops: Path) ->
         assert found.version and not found.unasked
 
 
+def test_a_refused_node_that_stays_comes_with_what_to_do(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        [LOGITS, node("MaxPool", "logits", "mask", kernel_shape=[2, 2], dilations=[2, 2])],
+        {"mask": (TensorProto.FLOAT, (1, 5, 14, 22))},
+    )
+    found = surveyed(path)
+    assert found["openvino"].answers == ()
+    (one,) = found["tensorrt-rtx"].answers
+    assert one.fate == "refused" and "dilations" in one.refusal.reason
+    assert one.detail == "use dilation=1, or take --backend openvino"
+    assert found["tensorrt-rtx"].known == ()
+
+
+def test_a_refused_node_that_is_rewritten_comes_with_the_rule(tmp_path: Path) -> None:
+    """SegNet's pair: the unpooling is replaced, and the pooling, whose indices nothing takes now, is no trouble."""
+    window = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    path = write(
+        tmp_path,
+        [
+            LOGITS,
+            node("MaxPool", "logits", "most places", "pool", **window),
+            node("Neg", "most", "coded"),
+            node("MaxUnpool", "coded places", "mask", "unpool", **window),
+        ],
+        {"mask": SCORES},
+    )
+    rtx = surveyed(path)["tensorrt-rtx"]
+    assert answer(rtx, "unpool").fate == "rewritten"
+    assert answer(rtx, "unpool").detail.startswith("rewritten (unpooling): ")
+    assert answer(rtx, "pool").fate == "taken"
+    assert rtx.left == () and rtx.known == ()
+
+
+def test_what_tensorrts_builder_is_known_to_refuse_is_told_too(tmp_path: Path) -> None:
+    """Its parser takes a transposed convolution with stride and dilation."""
+    path = write(
+        tmp_path,
+        [LOGITS, node("ConvTranspose", "logits back", "mask", strides=[2, 2], dilations=[2, 2])],
+        {"mask": (TensorProto.FLOAT, (1, 2, 35, 51))},
+        {"back": np.ones((5, 2, 3, 3), np.float32)},
+    )
+    found = surveyed(path)
+    assert found["openvino"].known == ()
+    for rtx in (found["tensorrt"], found["tensorrt-rtx"]):
+        assert rtx.answers == ()
+        assert [one.node for one in rtx.known] == ["ConvTranspose 'make_mask'"]
+
+
 def test_a_node_that_is_computed_beforehand_is_said_to_be_folded(tmp_path: Path) -> None:
     nodes = [node("Det", "square", "factor"), LOGITS, node("Mul", "logits factor", "mask")]
     weights = {"square": np.eye(3, dtype=np.float32)[None] * 2}

@@ -110,6 +110,25 @@ def test_a_refused_node_is_shown_with_the_parsers_reason_and_what_becomes_of_it(
     assert lines[place + 1] == "    cut off: what the engine gives does not need it"
 
 
+def test_rewrites_and_hints_are_shown_for_nodes_without_names_too(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
+    window = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    tail = [
+        helper.make_node("MaxPool", ["logits"], ["most", "places"], **window),
+        helper.make_node("Neg", ["most"], ["coded"]),
+        helper.make_node("MaxUnpool", ["coded", "places"], ["back"], **window),
+        helper.make_node("MaxPool", ["back"], ["scores"], kernel_shape=[3, 3], pads=[2] * 4, dilations=[2, 2]),
+    ]
+    path = write_net(tmp_path / "net.onnx", tail=tail, out=("scores", TensorProto.FLOAT, (1, 5, 32, 48)))
+    lines = told(path).splitlines()
+    asked = lines[next(index for index, line in enumerate(lines) if line.startswith("tensorrt-rtx")) :]
+    assert "refuses 3 of 5 nodes" in asked[0]
+    outcomes = {before.split("'")[0].strip() + after for before, after in zip(asked[1::2], asked[2::2], strict=True)}
+    assert any("MaxUnpool" in one and "rewritten (unpooling): " in one for one in outcomes)
+    assert any("MaxPool" in one and "taken as build-engine prepares it" in one for one in outcomes)
+    assert any("MaxPool" in one and "stays refused: use dilation=1" in one for one in outcomes)
+
+
 def test_every_node_is_listed_with_its_shape_on_demand(small_mask: Path) -> None:
     lines = told(small_mask, "--layers").splitlines()
     (conv,) = [line.split() for line in lines if line.startswith("head ")]
