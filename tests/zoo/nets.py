@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import segmentation_models_pytorch as smp
-import torchvision
-import transformers
 from torch import nn
+from vision import torchvision  # before those that import it too
 
 __all__ = ["CLASSES", "NETS", "PublicNet"]
 
@@ -44,8 +42,12 @@ class PublicNet:
             factory = getattr(torchvision.models.segmentation, self.name)
             module: nn.Module = factory(weights=None, weights_backbone=None, **self.all_arguments)
         elif self.source == "smp":
+            import segmentation_models_pytorch as smp
+
             module = getattr(smp, self.name)(encoder_weights=None, **self.all_arguments)
         else:
+            import transformers
+
             module = transformers.AutoModelForSemanticSegmentation.from_config(self.config())
         return module
 
@@ -61,6 +63,8 @@ class PublicNet:
 
     def config(self) -> Any:
         """The configuration of a net of transformers."""
+        import transformers
+
         return getattr(transformers, self.name)(**self.all_arguments)
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from command import import_torchvision
+from nets import CLASSES, NETS, PublicNet
 from reference import mask_of, photographs, pixels_of, scores_of, settle
 from table import Row, markdown, write_between_marks
 
@@ -23,12 +23,7 @@ from edgeseg.graph.reading import read_graph
 from edgeseg.graph.simplifying import simplified
 from edgeseg.spec import EngineSpec, read_engine_spec
 
-import_torchvision()
-from nets import CLASSES, NETS, PublicNet  # noqa: E402  # smp and timm import torchvision
-
 DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"
-BESIDE_TORCHVISION = [Path(__file__).with_name("command.py")]
-ALONE = ["-m", "edgeseg"]
 GOAL = 0.999
 SEEN_CLASSES = 5  # fewer in a mask, and its agreement would prove little
 SEED = 4
@@ -101,21 +96,21 @@ def export(net: PublicNet, module: torch.nn.Module, folder: Path) -> Path:
     height, width = net.size_hw
     words = [*net.command_words(folder / "config"), "-o", onnx, "--input-size", f"{height}x{width}"]
     words += ["--checkpoint", checkpoint, "--classes", CLASSES]
-    edgeseg(BESIDE_TORCHVISION, "export", *words)
+    edgeseg("export", *words)
     return onnx
 
 
 def build(onnx: Path, backend: str) -> Built:
     """`edgeseg build-engine` in FP32."""
     engine = onnx.with_suffix(f".{backend}.engine")
-    said = edgeseg(ALONE, "build-engine", onnx, "-o", engine, "--backend", backend)
+    said = edgeseg("build-engine", onnx, "-o", engine, "--backend", backend)
     spec, _ = read_engine_spec(engine)
     return Built(engine, spec, said)
 
 
-def edgeseg(program: Sequence[object], *words: object) -> str:
+def edgeseg(*words: object) -> str:
     """The command line in a process of its own; what it said."""
-    command = [sys.executable, *map(str, program), *map(str, words)]
+    command = [sys.executable, "-m", "edgeseg", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
