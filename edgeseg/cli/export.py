@@ -59,7 +59,8 @@ def export(
     transformers:FOLDER where those packages are installed; or a file of torch.export (.pt2) or TorchScript.
     """
     from edgeseg.data import shipped_data
-    from edgeseg.export.loading import load_checkpoint, load_net
+    from edgeseg.export.checkpoints import load_checkpoint
+    from edgeseg.export.loading import load_net
     from edgeseg.export.onnx_export import ExportOptions, export_model
     from edgeseg.imaging.images import read_image
     from edgeseg.imaging.palettes import labels_for

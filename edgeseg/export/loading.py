@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.errors import ModelError
-from edgeseg.export.checkpoints import load_checkpoint
 from edgeseg.export.factories import FAULTS, Loaded, call_factory, class_argument_of, fault_text, in_float32, nearest
 from edgeseg.export.named import PACKAGES, load_named
 from edgeseg.export.programs import load_program, load_script
@@ -22,7 +21,7 @@ from edgeseg.packages import require
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["load_checkpoint", "load_module", "load_net"]
+__all__ = ["load_net"]
 
 #: files that hold a net; which kind they are is read from them
 SAVED = (".pt2", ".ts", ".torchscript", ".jit", ".pt", ".pth")
@@ -50,11 +49,6 @@ def load_net(name: str, arguments: Mapping[str, object]) -> Loaded:
         factory = _find(name)
         loaded = Loaded(net=call_factory(name, factory, arguments), class_argument=class_argument_of(factory))
     return _ready(loaded)
-
-
-def load_module(name: str, arguments: Mapping[str, object]) -> Any:
-    """The net alone of ``load_net``."""
-    return load_net(name, arguments).net
 
 
 def _ready(loaded: Loaded) -> Loaded:
