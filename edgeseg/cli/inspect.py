@@ -98,8 +98,10 @@ def _text(found: Inspection, layers: bool) -> Iterator[str]:
 def _file_lines(found: Inspection) -> Iterator[str]:
     file, graph = found.graph, found.graph.model.graph
     opset = graph.opset_imports[""]
-    told = "sidecar fits" if found.sidecar else f"no sidecar: tell build-engine {DESCRIBING}, or it takes its defaults"
+    told = "sidecar fits" if found.sidecar else "no sidecar"
     yield f"{file.path}: ONNX, {file.file_bytes / 1e6:.2f} MB, opset {opset}; {told}"
+    if found.sidecar is None:
+        yield f"  build-engine takes {DESCRIBING}, or their defaults"
     for kind, values in (("input", graph.inputs), ("output", graph.outputs)):
         for value in values:
             yield f"{kind:<12} {value.name} {value.dtype.numpy() if value.dtype else '?'} {_sides(value.shape)}"

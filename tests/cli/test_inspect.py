@@ -63,7 +63,7 @@ def small_mask(tmp_path: Path) -> Path:
 
 def test_a_net_without_a_sidecar_is_shown_with_what_build_engine_would_need(tmp_path: Path) -> None:
     text = told(write_net(tmp_path / "net.onnx"))
-    assert "no sidecar: tell build-engine --mean, --std" in text
+    assert "no sidecar\n  build-engine takes --mean, --std" in text
     assert "image float32 1x3x32x48" in text
     assert "1 with weights, 1 nodes" in text
     assert "MACs         207 k at 1x3x32x48" in text
