@@ -16,7 +16,7 @@ Nature = Literal["logits", "probabilities", "ids"]
 
 MOVING = frozenset(("Flatten", "Gather", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"))
 KEEPING = MOVING | {"Cast", "Clip", "Dropout", "Identity", "Resize", "Upsample"}
-ACTIVATIONS = frozenset(("Softmax", "Sigmoid"))
+ACTIVATIONS = frozenset(("HardSigmoid", "Sigmoid", "Softmax"))
 DECISIONS = frozenset(
     ("ArgMax", "ArgMin", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Round", "TopK", "Where")
 )

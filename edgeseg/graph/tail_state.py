@@ -224,13 +224,14 @@ def _bound(link: Link) -> NDArray[Any]:
 
 
 def _compared(link: Link, state: TailState) -> TailState:
-    """``>=`` is ``>`` the next float below."""
+    """``>=`` is ``>`` the next float below; of 0 the next that a kernel may not flush to 0."""
     kind = link.node.op_type
     if kind.startswith("Greater") != (link.data is link.node.inputs[0]):
         raise Unrecognised("class 1 is what is below the threshold")
     threshold = np.float32(_bound(link).item())
     if kind.endswith("OrEqual"):
-        threshold = np.nextafter(threshold, np.float32(-np.inf))
+        tiny = np.finfo(np.float32).tiny
+        threshold = np.nextafter(threshold, np.float32(-np.inf)) if abs(threshold) > tiny else -tiny
     return _thresholded(state, float(threshold))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from edgeseg.errors import ModelError
 from edgeseg.graph.tail import Tail, conform_output, cut_tail, find_tail
+from edgeseg.imaging.postprocess import MaskMaker
 from edgeseg.spec import HeadSpec, UpsampleSpec
 
 onnx = pytest.importorskip("onnx")
@@ -436,3 +437,37 @@ def test_a_kept_tail_ends_in_four_axes_of_the_heads_dtype_under_its_own_name(bod
     np.testing.assert_array_equal(result.ravel(), expected.ravel())
     if "Softmax" in body:
         assert (tail.uncut.layout, tail.uncut.scores) == ("NHWC", "probabilities")
+
+
+@pytest.mark.parametrize(("opset", "op"), [(9, "Upsample"), (10, "Resize")])
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+def test_what_enlarged_before_opset_11_was_asymmetric(opset: int, op: str, mode: str) -> None:
+    more = "float[4] scales = {1.0, 1.0, 3.0, 2.0}"
+    body = f'up = {op}<mode="{mode}">(scores, scales) out = ArgMax<axis=1, keepdims=0>(up)'
+    model = scored(body, output="int64[] out", more=more, opset=opset)
+    expected = run(model)
+    tail, model = cut(model)
+    assert (tail.head.upsample.coordinates, op_types(model)) == ("asymmetric", ["Conv"])
+    mask = MaskMaker(tail.head, threads=1).mask(run(model), size_hw=(24, 24))
+    np.testing.assert_array_equal(mask, expected[0])
+
+
+def test_what_shrank_before_opset_11_stays() -> None:
+    tail, model = cut(scored("out = Resize(scores, scales)", more="float[4] scales = {1.0, 1.0, 0.5, 0.5}", opset=10))
+    assert op_types(model) == ["Conv", "Resize"]
+    assert "before opset 11" in tail.left
+
+
+def test_zero_is_still_at_least_zero_where_it_is_interpolated() -> None:
+    body = 'flat = Mul(one, zero) up = Resize<mode="linear">(flat, , , sizes) out = GreaterOrEqual(up, zero)'
+    more = "int64[4] sizes = {1, 1, 37, 53}, float zero = {0.0}"
+    model = single(body, output="bool[] out", more=more)
+    assert run(model).all()
+    tail, model = cut(model)
+    assert MaskMaker(tail.head, threads=1).mask(run(model), size_hw=(37, 53)).all()
+
+
+def test_the_unknown_end_of_a_net_that_makes_probabilities_is_told_from_logits() -> None:
+    assert find_tail(single("out = HardSigmoid(one)", more="")).head.threshold == 0.5
+    tail = find_tail(single("p = Sigmoid(one) out = Clip(p, low, high)", more="float low = {0.1}, float high = {0.9}"))
+    assert (tail.head.scores, tail.head.threshold, tail.left) == ("probabilities", 0.5, "Clip '' (not recognised)")
