@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgeseg.builder.backends import open_backend
 from edgeseg.builder.backends.base import Progress
+from edgeseg.builder.explaining import explained
 from edgeseg.builder.precision import CalibrationMethod, PrecisionRequest, apply_precision
 from edgeseg.data import CalibrationSet
 from edgeseg.errors import BuildError
@@ -102,7 +103,10 @@ def build_engine(
         precise, precision = apply_precision(
             source, target, model.input, request, on_image=lambda count: progress(min(count / total, 1.0), CALIBRATE)
         )
-        built = backend.build(precise, progress=lambda fraction, step: progress(fraction, BUILD))
+        try:
+            built = backend.build(precise, progress=lambda fraction, step: progress(fraction, BUILD))
+        except BuildError as error:
+            raise explained(error, backend, prepared.model, precise) from error
     spec = EngineSpec(
         model=model,
         backend=backend.name,

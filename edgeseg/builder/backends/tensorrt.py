@@ -10,6 +10,7 @@ from typing import Any, Literal
 from edgeseg.builder.backends.base import BuilderBackend, Built, OptionValue, Progress, Refusal
 from edgeseg.builder.backends.build_monitor import BuildMonitor, run_stoppable
 from edgeseg.errors import BuildError
+from edgeseg.packages import require
 from edgeseg.spec import PrecisionKind
 from edgeseg.trt_api import DriverState, TensorRTName, TrtApi, driver_state, load_api
 
@@ -111,6 +112,16 @@ class TensorRTBackend(BuilderBackend):
         return driver
 
 
+def _refuse_deadly(onnx_path: Path) -> None:
+    """The builder of TensorRT-RTX 1.7.1 ends the process where it meets an Attention and no GPU (measured)."""
+    for node in require("onnx_ir").load(onnx_path).graph.all_nodes():
+        if node.op_type == "Attention" and not node.domain:
+            raise BuildError(
+                f"tensorrt-rtx cannot build Attention '{node.name}' on a machine without a GPU",
+                "export with --opset 19, which has no Attention, or build beside the card",
+            )
+
+
 def _build(
     api: TrtApi, onnx_path: Path, driver: DriverState, monitor: BuildMonitor, workspace_bytes: int | None
 ) -> Built:
@@ -119,6 +130,8 @@ def _build(
     network = builder.create_network(_strongly_typed(api))
     parser = api.module.OnnxParser(network, api.logger)  # owns the weights until the plan is built
     _parse(api, parser, network, onnx_path)
+    if api.name == "tensorrt-rtx" and not driver.is_working:
+        _refuse_deadly(onnx_path)
     target = _target(api, driver)
     config = _configure(api, builder, target, workspace_bytes)
     monitor.attach(api.module, config)

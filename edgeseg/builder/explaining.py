@@ -1,0 +1,43 @@
+"""Own the words on a graph that a back end did not build: which nodes, where in the net, what to do. Build nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeseg.builder.backends.base import BuilderBackend, Refusal
+from edgeseg.errors import BuildError
+from edgeseg.graph.access import described
+from edgeseg.graph.rewrites import unsupported
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["explained"]
+
+SHOWN_NODES = 3
+OTHER_OPERATOR = "change these operators in the net, or take another --backend"
+
+
+def explained(error: BuildError, backend: BuilderBackend, model: ir.Model, onnx_path: Path) -> BuildError:
+    """What the back end's parser says of the nodes, with their places in the net; ``error`` where it is content.
+
+    Args:
+        error: what the build raised.
+        backend: whose build it was.
+        model: the graph before its precision was set, whose nodes know where in the net they come from.
+        onnx_path: what was built.
+    """
+    refused = backend.refused(onnx_path)
+    if not any(one.node for one in refused):
+        return error
+    nodes = {node.name: described(node) for node in model.graph.all_nodes()}
+    hints = {one.node: one.hint for one in unsupported(model)} if backend.name != "openvino" else {}
+    told = "; ".join(f"{_words(one, nodes)}: {one.reason}" for one in refused[:SHOWN_NODES])
+    more = f"; and {len(refused) - SHOWN_NODES} more, see 'edgeseg inspect'" if len(refused) > SHOWN_NODES else ""
+    hint = next((hints[name] for one in refused if (name := _words(one, nodes)) in hints), OTHER_OPERATOR)
+    return BuildError(f"{backend.name} {backend.version} refuses {told}{more}", hint)
+
+
+def _words(refusal: Refusal, nodes: dict[str | None, str]) -> str:
+    return nodes.get(refusal.node, f"{refusal.op} '{refusal.node}'")
