@@ -2,11 +2,12 @@
 
 TensorRT takes what torch's exporter makes of it, but at a price: the pixels of all bins are gathered by index and
 masked, and each pixel of the largest bin is a Gather and an Add of its own (measured with torch 2.13: PSPNet's 3 bins
-at 64x128 are 1965 nodes, its 6 bins 547). The map is linear, and two MatMuls with constants, one that averages columns
+at 64x128 are 1962 nodes, its 6 bins 544). The map is linear, and two MatMuls with constants, one that averages columns
 and one that averages rows, compute it. The results differ by rounding only.
 
 The form is recognised by what it computes: the nodes from the Transpose before the gathering to the Div or ReduceMean
-at the end are linear and see nothing else; they are run on random numbers, and have to give the averages of the bins.
+at the end are linear and see nothing else; they are run on random numbers, and have to give the averages of the bins
+(in float32: rounding in float16 would hide too much).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.graph.access import constant_of, shape_of
-from edgeseg.graph.rewrites.building import Patch, Rewritten, is_op
+from edgeseg.graph.rewrites.building import Patch, Rewritten, is_op, numpy_type
 from edgeseg.graph.rewrites.separable import Weights, separable
 from edgeseg.packages import require
 
@@ -96,15 +97,15 @@ def _shapes(found: _Pooling) -> tuple[tuple[int, ...], tuple[int, ...]]:
 def _is_average(model: ir.Model, found: _Pooling) -> bool:
     """Whether the nodes give the averages of the bins, for one channel of random numbers; they treat all alike."""
     old, new = _shapes(found)
-    if len(old) != 4 or len(new) != 4 or old[:2] != new[:2]:
+    if len(old) != 4 or len(new) != 4 or old[:2] != new[:2] or numpy_type(found.image) != np.float32:
         return False
-    image = np.random.default_rng(0).normal(size=(1, 1, *old[2:]))
+    image = np.random.default_rng(0).normal(size=(1, 1, *old[2:])).astype(np.float32)
     expected = _averages(old[2], new[2]) @ image @ _averages(old[3], new[3]).T
     got = _run(model, found, image)
     return got.shape == expected.shape and bool(np.allclose(got, expected, rtol=0, atol=ROUNDING))
 
 
-def _run(model: ir.Model, found: _Pooling, image: NDArray[np.float64]) -> NDArray[np.float64]:
+def _run(model: ir.Model, found: _Pooling, image: NDArray[np.float32]) -> NDArray[np.float32]:
     onnx_ir, reference = require("onnx_ir"), require("onnx.reference")
     end = found.end.outputs[0]
     part = onnx_ir.convenience.extract(model.graph, [found.image], [end])
