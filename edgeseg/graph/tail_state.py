@@ -106,7 +106,7 @@ def _expect_scores(state: TailState) -> None:
 
 
 def _reaxed(link: Link, state: TailState) -> TailState:
-    """Axes of size 1 may come and go."""
+    """Axes of size 1 may come and go; a height or width of 1 is not told from them then."""
     before, after = _shapes(link)
     if [side for side in before if side != 1] != [side for side in after if side != 1]:
         raise Unrecognised(f"turns {before} into {after}")

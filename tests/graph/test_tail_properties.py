@@ -94,7 +94,8 @@ def cases(draw: Any) -> Case:
     if not {"argmax", "argmax_kept", "topk", "greater", "not_less", "less_swapped", "round"}.isdisjoint(order):
         order += draw(st.sampled_from(ENDS)).split()
     low = 2 if coordinates == "pytorch_half_pixel" else 1
-    side, target = st.integers(1, 9), st.integers(low, 40)
+    # an axis of 1 that is added beside a height of 1 cannot be told from it
+    side, target = st.integers(2 if "unsqueeze" in order else 1, 9), st.integers(low, 40)
     small, large = (draw(side), draw(side)), (draw(target), draw(target))
     return Case(channels, small, large, resize, tuple(order), draw(st.integers(17, 21)))
 
@@ -257,5 +258,15 @@ def test_the_cut_net_with_the_runtimes_tail_equals_the_uncut_net(case: Case, see
     mask = MaskMaker(head, threads=1).mask(scores, size_hw=size_hw)
     is_clear = clear_pixels(tail, scores, case)
     np.testing.assert_array_equal(mask[is_clear], mask_of(result, case, writer, size_hw)[is_clear])
-    if head.upsample.mode == "bilinear" and case.small[0] * case.small[1] >= 16:
-        assert (~is_clear).sum() <= 1 + UNCLEAR * mask.size
+
+
+@pytest.mark.parametrize("channels", [1, 2, 7])
+@pytest.mark.parametrize("coordinates", ["half_pixel", "align_corners", "asymmetric"])
+def test_few_pixels_of_random_scores_are_too_close_to_be_compared(channels: int, coordinates: str) -> None:
+    resize = f'mode="linear", coordinate_transformation_mode="{coordinates}"'
+    case = Case(channels, (17, 23), (117, 203), resize, ("resize",), 19)
+    model, _ = written(case)
+    tail = find_tail(model)
+    cut_tail(model, tail)
+    image = np.random.default_rng(channels).normal(size=(1, 3, *case.small)).astype(np.float32)
+    assert clear_pixels(tail, run(model, image), case).mean() > 1 - UNCLEAR
