@@ -15,7 +15,6 @@ from edgeseg.graph.counting import GraphCounts, count
 from edgeseg.graph.preparing import Prepared, PrepareOptions, described_input, prepare
 from edgeseg.graph.reading import GraphFile, image_input, read_graph
 from edgeseg.graph.simplifying import with_input_shape
-from edgeseg.packages import require
 from edgeseg.spec import FrameOptions, InputSpec, ModelSpec, read_model_spec, sidecar_path
 
 __all__ = ["Inspection", "as_json", "inspect_onnx"]
@@ -55,7 +54,6 @@ def inspect_onnx(path: Path, options: PrepareOptions) -> Inspection:
         SpecError: there is a sidecar, and it does not fit.
     """
     graph = read_graph(path)
-    require("onnx_ir.passes.common").NameFixPass()(graph.model)  # parsers and rules speak of nodes by their names
     sidecar = None
     if sidecar_path(path).exists():
         sidecar = read_model_spec(path, sha256=graph.sha256, weights_sha256=graph.weights_sha256)

@@ -161,12 +161,8 @@ def _answer(
 
 
 def _rewritten(words: str, prepared: Prepared) -> str:
-    """The rule that replaced a node, and how; nothing where none did."""
-    for note in prepared.notes:
-        rule, is_of_node, detail = note.partition(f": {words}, ")
-        if is_of_node and rule.startswith("rewritten"):
-            return f"{rule}: {detail}"
-    return ""
+    """By which rule a node was replaced, and how; empty where it was not."""
+    return next((f"rewritten ({one.rule}): {one.detail}" for one in prepared.rewritten if one.node == words), "")
 
 
 def _fate(node: ir.Node, model: ir.Model, prepared: Prepared, left: set[str]) -> Fate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +11,7 @@ import msgspec
 from edgeseg.errors import ModelError
 from edgeseg.graph.normalising import fold_normalisation
 from edgeseg.graph.reading import GraphFile, image_input
-from edgeseg.graph.rewrites import rewrite
+from edgeseg.graph.rewrites import Rewritten, rewrite
 from edgeseg.graph.simplifying import simplified, with_input_shape
 from edgeseg.graph.tail import conform_output, cut_tail, find_tail
 from edgeseg.spec import FrameOptions, HeadSpec, InputSpec, Layout
@@ -43,13 +44,22 @@ class Prepared:
     """A graph with one static input and one output, ready for a precision and a back end.
 
     ``classes`` counts the net's classes, 2 for a threshold; None where finished ids leave a graph whose end is unknown.
+    ``left`` names the node that kept more from being cut, and why.
     """
 
     model: ir.Model
     image: InputSpec
     head: HeadSpec
     classes: int | None
-    notes: tuple[str, ...]
+    left: str
+    rewritten: tuple[Rewritten, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the graph, a line each."""
+        cut = [f"done by the runtime instead of the engine: {', '.join(self.head.cut)}"] if self.head.cut else []
+        left = [f"left in the engine: {self.left}"] if self.left else []
+        return (*cut, *left, *(f"rewritten ({one.rule}): {one.node}, {one.detail}" for one in self.rewritten))
 
 
 def described_input(graph: GraphFile, frame: FrameOptions, *, size_hw: tuple[int, int] | None) -> InputSpec:
@@ -107,14 +117,8 @@ def prepare(graph: GraphFile, image: InputSpec, options: PrepareOptions, *, head
     image = msgspec.structs.replace(image, size_hw=size_hw, profile=None)
     model = with_input_shape(graph.model, image.shape)
     tail = find_tail(model, options.output or (head.output if head else None))
-    notes = []
-    if options.keep_tail:
-        conform_output(model, tail)
-    else:
-        cut_tail(model, tail)
-        notes += [f"done by the runtime instead of the engine: {', '.join(tail.head.cut)}"] if tail.head.cut else []
-        notes += [f"left in the engine: {tail.left}"] if tail.left else []
-    notes += [f"rewritten ({one.rule}): {one.node}, {one.detail}" for one in rewrite(model)]
+    (conform_output if options.keep_tail else cut_tail)(model, tail)
+    rewritten = rewrite(model)
     if options.fold_normalisation:
         image = fold_normalisation(model, image)
     ids = tail.uncut.decision == "ids" and tail.head.decision == "ids"
@@ -123,7 +127,8 @@ def prepare(graph: GraphFile, image: InputSpec, options: PrepareOptions, *, head
         image=image,
         head=_joined(tail.uncut if options.keep_tail else tail.head, head),
         classes=None if ids else max(tail.head.channels, 2),
-        notes=tuple(notes),
+        left="" if options.keep_tail else tail.left,
+        rewritten=tuple(rewritten),
     )
 
 
@@ -150,8 +155,19 @@ def _check_size(graph: GraphFile, image: InputSpec, size_hw: tuple[int, int]) ->
 
 def _joined(found: HeadSpec, told: HeadSpec | None) -> HeadSpec:
     """What the graph shows, and the sidecar's word on what the graph cannot show."""
-    if told is None or any(one.startswith("Resize") for one in found.cut) or found.decision == "ids":
+    if told is None or found.decision == "ids":
         return found
-    if not found.cut and found.decision == told.decision:
-        return msgspec.structs.replace(found, upsample=told.upsample, threshold=told.threshold)
-    return msgspec.structs.replace(found, upsample=told.upsample)
+    if not any(one.startswith("Resize") for one in found.cut):
+        found = msgspec.structs.replace(found, upsample=told.upsample)
+    if found.decision == told.decision == "threshold":
+        found = msgspec.structs.replace(found, threshold=_threshold(found, told))
+    return found
+
+
+def _threshold(found: HeadSpec, told: HeadSpec) -> float:
+    """The sidecar's, on the scores that are left where a Sigmoid was cut off."""
+    if found.scores == told.scores:
+        return told.threshold
+    if not 0.0 < told.threshold < 1.0:
+        raise ModelError(f"the sidecar's threshold is {told.threshold:g}", "a probability lies between 0 and 1")
+    return math.log(told.threshold / (1.0 - told.threshold))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GraphFile", "ImageInput", "image_input", "read_graph"]
 
+# larger constants are weights, smaller ones may be sizes and axes
+DATA_BYTES = 1000
 EXPORT_AGAIN = "export it again, for example with 'edgeseg export'"
 
 
@@ -60,7 +62,10 @@ def read_graph(path: Path) -> GraphFile:
     weights = _external_files(path, model)
     _check_order(path, model)
     _check(path)
+    _load_small(model)
+    _check_shapes(path, model)
     passes.InlinePass()(model)
+    passes.NameFixPass()(model)  # rules, parsers and messages speak of nodes by their names
     infer_shapes(model)
     _check_channels(path, model)
     return GraphFile(
@@ -109,7 +114,7 @@ def _deserialised(path: Path, data: bytes) -> ir.Model:
 def _external_files(path: Path, model: ir.Model) -> list[Path]:
     """The files that hold the graph's weights beside it, each there and long enough."""
     needed: dict[Path, int] = {}
-    for tensor in _external_tensors(model):
+    for tensor in (value.const_value for value in _external_values(model)):
         file = path.parent / str(tensor.location)
         needed[file] = max(needed.get(file, 0), (tensor.offset or 0) + (tensor.length or 0))
     for file, size in needed.items():
@@ -120,12 +125,17 @@ def _external_files(path: Path, model: ir.Model) -> list[Path]:
     return sorted(needed)
 
 
-def _external_tensors(model: ir.Model) -> Iterator[Any]:
+def _external_values(model: ir.Model) -> Iterator[Any]:
     external = require("onnx_ir").ExternalTensor
     for graph in model.graphs():
-        for value in graph.initializers.values():
-            if isinstance(value.const_value, external):
-                yield value.const_value
+        yield from (value for value in graph.initializers.values() if isinstance(value.const_value, external))
+
+
+def _load_small(model: ir.Model) -> None:
+    """Sizes and axes that were put beside the graph too: shapes depend on them."""
+    for value in _external_values(model):
+        if value.const_value.nbytes <= DATA_BYTES:
+            value.const_value = require("onnx_ir").tensor(value.const_value.numpy().copy(), name=value.name)
 
 
 def _hash_of(weights: list[Path]) -> str | None:
@@ -163,9 +173,21 @@ def _check(path: Path) -> None:
     """By path, which takes files above protobuf's 2 GiB as well."""
     onnx = require("onnx")
     try:
-        onnx.checker.check_model(str(path), full_check=True)
+        onnx.checker.check_model(str(path))
     except onnx.checker.ValidationError as error:
         raise ModelError(f"{path} is no valid ONNX file ({_one_line(error)})", EXPORT_AGAIN) from error
+
+
+def _check_shapes(path: Path, model: ir.Model) -> None:
+    """Shape inference that raises; of large weights it needs the shape alone."""
+    onnx, onnx_ir = require("onnx"), require("onnx_ir")
+    light = model.clone()
+    for name, value in list(light.graph.initializers.items()):
+        if value.const_value is not None and value.const_value.nbytes > DATA_BYTES:
+            light.graph.initializers.pop(name)
+            light.graph.inputs.append(value)
+    try:
+        onnx.shape_inference.infer_shapes(onnx_ir.to_proto(light), check_type=True, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise ModelError(f"{path} has shapes that do not fit ({_one_line(error)})", EXPORT_AGAIN) from error
 

@@ -66,6 +66,19 @@ def test_weights_in_a_file_beside_it_are_hashed_and_counted_too(tmp_path: Path) 
     assert read_graph(path).weights_sha256 not in (None, before)
 
 
+def test_sizes_that_lie_beside_the_graph_too_are_read_for_its_shapes(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Resize", ["image", "", "", "sizes"], ["y"], mode="linear")]
+    path = save(tmp_path / "net.onnx", nodes, weights={"sizes": np.array([1, 3, 16, 24])}, external=True)
+    assert (tmp_path / "net.onnx.data").exists()
+    assert list(read_graph(path).model.graph.outputs[0].shape or ()) == [1, 3, 16, 24]
+
+
+def test_nodes_without_names_get_one(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Relu", ["image"], ["a"]), helper.make_node("Abs", ["a"], ["y"])]
+    names = [node.name for node in read_graph(save(tmp_path / "net.onnx", nodes)).model.graph]
+    assert all(names) and len(set(names)) == 2
+
+
 @pytest.mark.parametrize("content", [None, b"short"])
 def test_missing_or_short_weights_are_named(tmp_path: Path, content: bytes | None) -> None:
     path = conv(tmp_path / "net.onnx", external=True)
