@@ -47,7 +47,7 @@ def test_an_empty_onnx_is_refused(edgeseg: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n" * 20, b"hello, this is text", b"\x00" * 64])
 def test_a_file_that_is_no_onnx_is_refused(edgeseg: Any, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "net.onnx").write_bytes(content)
-    one_line(edgeseg("build-engine", "net.onnx"), FAILURE, "net.onnx", "no valid ONNX")
+    one_line(edgeseg("build-engine", "net.onnx"), FAILURE, "net.onnx", "is no ONNX file")
     assert not (tmp_path / "net.engine").exists()
 
 
@@ -59,11 +59,6 @@ def test_an_onnx_without_a_4d_image_input_is_refused(edgeseg: Any, tmp_path: Pat
     checker.check_model(model)
     (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
     one_line(edgeseg("build-engine", "net.onnx"), FAILURE, "x (1, 8)", "4-D image")
-
-
-def test_an_onnx_without_its_sidecar_is_refused(edgeseg: Any, chain_copy: Path) -> None:
-    (chain_copy / "net.json").unlink()
-    one_line(edgeseg("build-engine", "net.onnx"), FAILURE, "net.json", "edgeseg export")
 
 
 def test_a_truncated_onnx_is_refused(edgeseg: Any, chain_copy: Path) -> None:
@@ -98,7 +93,7 @@ def test_a_sidecar_whose_input_differs_from_the_graph_is_refused(edgeseg: Any, c
     sidecar = json.loads((chain_copy / "net.json").read_text())
     sidecar["input"]["size_hw"] = [64, 64]
     (chain_copy / "net.json").write_text(json.dumps(sidecar))
-    one_line(edgeseg("build-engine", "net.onnx"), FAILURE, "(1, 3, 32, 64)", "(1, 3, 64, 64)")
+    one_line(edgeseg("build-engine", "net.onnx"), FAILURE, "asked to be 64x64", "takes image (1, 3, 32, 64)")
 
 
 @pytest.mark.parametrize("command", [("inspect",), ("run", "{clip}"), ("evaluate", "--data", "."), ("benchmark",)])
