@@ -52,15 +52,17 @@ class _Narrowing:
         done = []
         for node in list(self._model.graph):
             if is_op(node, *EITHER):
-                self._offer_twin(node, EITHER[node.op_type])
+                done += self._offer_twin(node, EITHER[node.op_type])
             if self._is_narrowable(node):
                 done.append(self._narrow(node))
         return done
 
-    def _offer_twin(self, node: ir.Node, index: int) -> None:
-        value = required(node, index)
-        if value in self._twins or (_is_refused(value) and value in self._bounds):
-            node.replace_input_with(index, self._twin(Patch(self._model, node, RULE), value))
+    def _offer_twin(self, node: ir.Node, index: int) -> list[Rewritten]:
+        value, patch = required(node, index), Patch(self._model, node, RULE)
+        if value not in self._twins and not (_is_refused(value) and value in self._bounds):
+            return []
+        node.replace_input_with(index, self._twin(patch, value))
+        return [patch.report("takes int32")]
 
     def _is_narrowable(self, node: ir.Node) -> bool:
         numbers = _numbers_of(node)

@@ -13,6 +13,7 @@ takes its first place, as in PyTorch.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,10 +32,11 @@ SHAPE_ONLY = ("Reshape", "Unsqueeze", "Squeeze", "Flatten", "Identity")
 
 
 class _Unpool(NamedTuple):
-    """What the pool looked at, the values that go back, and the side of a window."""
+    """What the pool looked at, the values that go back, their shape (flat or not), and the side of a window."""
 
     image: ir.Value
     values: ir.Value
+    shape: tuple[int, ...]
     side: int
 
 
@@ -71,7 +73,7 @@ def _place_of_maximum(patch: Patch, found: _Unpool) -> ir.Value:
 def _element(patch: Patch, found: _Unpool, number: int) -> ir.Value:
     """The same element of all windows: the input in steps, without the rest that fills no window."""
     row, column = divmod(number, found.side)
-    _, _, height, width = shape_of(found.values) or ()
+    _, _, height, width = found.shape
     ends = [height * found.side, width * found.side]
     bounds = [patch.constant(one, np.int64) for one in ([row, column], ends, [2, 3], [found.side] * 2)]
     return patch.op("Slice", [found.image, *bounds])
@@ -79,7 +81,7 @@ def _element(patch: Patch, found: _Unpool, number: int) -> ir.Value:
 
 def _put(patch: Patch, place: ir.Value, found: _Unpool) -> ir.Value:
     """Each value at its place in its window, zero elsewhere, in the size of the pool's input."""
-    batch, channels, height, width = shape_of(found.values) or ()
+    batch, channels, height, width = found.shape
     count = found.side**2
     numbers = patch.constant(np.arange(count).reshape(1, count, 1, 1, 1), np.int32)
     is_there = patch.op("Equal", [patch.reshape(place, (batch, 1, channels, height, width)), numbers])
@@ -102,7 +104,7 @@ def _of_max_unpool(node: ir.Node) -> _Unpool | None:
     if found is None or tuple(attribute(node, "kernel_shape")) != (found.side,) * 2:
         return None
     is_tight = tuple(attribute(node, "strides", (1, 1))) == (found.side,) * 2
-    tiled = _scaled(shape_of(found.values) or (), found.side)
+    tiled = (*found.shape[:2], *(length * found.side for length in found.shape[2:]))
     is_whole = shape_of(node.outputs[0]) == shape_of(found.image) == tiled
     return found if is_tight and is_whole else None
 
@@ -113,11 +115,11 @@ def _of_scatter(node: ir.Node) -> _Unpool | None:
         return None
     target, indices, updates = node.inputs
     pool, offset = _index(through(indices, *SHAPE_ONLY))
-    found = _tiling(pool, through(updates, *SHAPE_ONLY))
+    found = _tiling(pool, updates)
     if found is None or offset is None or np.any(offset) or not _is_zero(target):
         return None
-    elements = (int(np.prod(shape_of(found.image) or ())),)
-    is_flat = shape_of(target) == elements and (shape_of(indices) or (0,))[-1] == 1
+    whole, count = math.prod(shape_of(found.image) or ()), math.prod(found.shape)
+    is_flat = [shape_of(one) for one in node.inputs] == [(whole,), (count, 1), (count,)]
     return found if is_flat else None
 
 
@@ -127,23 +129,18 @@ def _pool_of(indices: ir.Value | None) -> ir.Node | None:
 
 
 def _tiling(pool: ir.Node | None, values: ir.Value | None) -> _Unpool | None:
-    """The unpooling of a pool whose windows are squares side by side, for values of its output's shape."""
-    image = None if pool is None else pool.inputs[0]
-    whole, small = shape_of(image), shape_of(values)
-    if pool is None or image is None or values is None or whole is None or small is None or len(whole) != 4:
+    """The unpooling of a pool whose windows are squares side by side."""
+    image, small = (None, None) if pool is None else (pool.inputs[0], shape_of(pool.outputs[0]))
+    whole = shape_of(image)
+    if pool is None or image is None or values is None or whole is None or len(whole) != 4:
         return None
     kernel = tuple(attribute(pool, "kernel_shape"))
     side = kernel[0]
     is_tiling = kernel == tuple(attribute(pool, "strides", (1, 1))) == (side, side) and side > 1
     if not is_tiling or any(attribute(pool, "pads", ())) or set(attribute(pool, "dilations", (1,))) != {1}:
         return None
-    if attribute(pool, "storage_order", 0) or shape_of(pool.outputs[0]) != small:
-        return None
-    return _Unpool(image, values, side) if small == (*whole[:2], whole[2] // side, whole[3] // side) else None
-
-
-def _scaled(shape: tuple[int, ...], side: int) -> tuple[int, ...]:
-    return (*shape[:2], *(length * side for length in shape[2:]))
+    tiles = (*whole[:2], whole[2] // side, whole[3] // side)
+    return None if attribute(pool, "storage_order", 0) or small != tiles else _Unpool(image, values, tiles, side)
 
 
 def _index(value: ir.Value | None) -> tuple[ir.Node | None, NDArray[Any] | None]:

@@ -105,6 +105,13 @@ class Lab:
             return error.what
         return ""
 
+    def openvino(self, model: ir.Model, *arrays: np.ndarray) -> list[np.ndarray]:
+        """The outputs in OpenVINO, in float32."""
+        openvino = pytest.importorskip("openvino")
+        ir.save(model, self._file)
+        compiled = openvino.Core().compile_model(self._file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        return list(compiled(list(arrays)).values())
+
     def simplified(self, model: ir.Model) -> ir.Model:
         """What becomes of a graph after the rewrites."""
         return simplified(model)

@@ -36,7 +36,7 @@ class Unpooled(nn.Module):
 
 
 class SmallSegNet(nn.Module):
-    """Two levels of SegNet: what is unpooled went through convolutions and a ReLU."""
+    """Two levels of SegNet: one unpooling follows a convolution, the other follows that unpooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class SmallSegNet(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         first, first_at = functional.max_pool2d(self.down[0](image).relu(), 2, 2, return_indices=True)
         second, second_at = functional.max_pool2d(self.down[1](first).relu(), 2, 2, return_indices=True)
-        back = self.up[0](functional.max_unpool2d(second, second_at, 2, 2)).relu()
+        back = functional.max_unpool2d(self.up[0](second).relu(), second_at, 2, 2)
         return self.up[1](functional.max_unpool2d(back, first_at, 2, 2))
 
 
