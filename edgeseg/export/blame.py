@@ -5,14 +5,14 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgeseg.packages import require
 
 if TYPE_CHECKING:
     from torch import fx, nn
 
-__all__ = ["failing_operator", "first_line", "kind_of", "named", "place_of"]
+__all__ = ["failing_operator", "first_line", "kind_of", "module_of", "named", "place_of"]
 
 
 def kind_of(module: nn.Module) -> str:
@@ -39,14 +39,14 @@ def place_of(error: BaseException, net: nn.Module) -> str:
 
 
 def failing_operator(error: BaseException) -> tuple[str, str] | None:
-    """The operator that torch was translating, and its module, if it failed at one."""
+    """The operator that torch was translating and the path of its module, if it failed at one."""
     cause: BaseException | None = error
     found: fx.Node | None = None
     while cause is not None:
         nodes = (_node_of(frame) for frame, _ in traceback.walk_tb(cause.__traceback__))
         found = next((one for one in reversed(list(nodes)) if one is not None), found)
         cause = cause.__cause__
-    return None if found is None else (str(found.target), _module_of(found))
+    return None if found is None else (str(found.target), module_of(found))
 
 
 def first_line(error: BaseException) -> str:
@@ -61,9 +61,10 @@ def _node_of(frame: FrameType) -> fx.Node | None:
     return nodes[0] if nodes else None
 
 
-def _module_of(node: Any) -> str:
+def module_of(node: fx.Node) -> str:
+    """The path of the module that an operator of a program came from; empty if torch does not say."""
     stack = list(node.meta.get("nn_module_stack", {}).values())
-    return named(stack[-1][0], str(stack[-1][1]).rpartition(".")[2]) if stack else ""
+    return str(stack[-1][0]) if stack else ""
 
 
 def _is_users(frame: FrameType) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.export import ExportedProgram
 
-__all__ = ["Scope", "keep_places", "operator_of", "scopes_of"]
+__all__ = ["Scope", "keep_places", "operator_of", "scopes_of", "unwrapped"]
 
 
 class Scope(NamedTuple):
@@ -28,7 +28,7 @@ def scopes_of(program: ExportedProgram) -> dict[str, tuple[Scope, ...]]:
     """The calls that every operator of a program happened in, outermost first, by the operator's name."""
     return {
         node.name: tuple(
-            Scope(key, _unwrapped(path)) for key, (path, _) in list(node.meta["nn_module_stack"].items())[1:]
+            Scope(key, unwrapped(path)) for key, (path, _) in list(node.meta["nn_module_stack"].items())[1:]
         )
         for node in program.graph.nodes
         if "nn_module_stack" in node.meta
@@ -66,7 +66,7 @@ def _keep_place(node: ir.Node, kinds: dict[str, str]) -> None:
         value.metadata_props.clear()
     if len(scopes) < 2 or len(scopes) != len(classes):
         return
-    paths = [_unwrapped(path) for path in scopes[1:-1]]
+    paths = [unwrapped(path) for path in scopes[1:-1]]
     names = [kinds.get(path, name) for path, name in zip(paths, classes[1:-1], strict=True)]
     node.metadata_props[NAME_SCOPES] = repr([*paths, scopes[-1]])
     node.metadata_props[CLASS_HIERARCHY] = repr([*names, classes[-1]])
@@ -77,7 +77,8 @@ def _noted(node: ir.Node, key: str) -> list[str]:
     return [str(one) for one in found]
 
 
-def _unwrapped(path: str) -> str:
+def unwrapped(path: str) -> str:
+    """A module's path in the net, from that in the module with a single output."""
     return path.removeprefix(WRAPPED).removeprefix(".")
 
 

@@ -16,6 +16,7 @@ from edgeseg.export.outputs import WRAPPED, run, single_output
 from edgeseg.export.parity import Case, Parity, check_parity
 from edgeseg.export.profiles import Shape, check_profile
 from edgeseg.export.publishing import publish, staged
+from edgeseg.export.quiet import quiet
 from edgeseg.export.samples import Sample, nchw, samples
 from edgeseg.export.sources import net_of
 from edgeseg.export.tracing import INPUT_NAME, Traced, trace
@@ -146,9 +147,10 @@ def _tail(model: ir.Model, sample: Sample) -> Tail:
         for value in node.outputs:
             value.shape = None  # inferred again; a name of a free dimension would win over a number
     fixed.graph.inputs[0].shape = shape(one)
-    infer_shapes(fixed)
-    fixed.graph.outputs[0].shape = shape(made)  # which PyTorch knows even where ONNX cannot tell
-    return find_tail(fixed)
+    with quiet():  # shapes that do not fit are told by the comparison
+        infer_shapes(fixed)
+        fixed.graph.outputs[0].shape = shape(made)  # which PyTorch knows even where ONNX cannot tell
+        return find_tail(fixed)
 
 
 def _class_count(tail: Tail, sample: Sample) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,10 +125,11 @@ def _outcome(session: Any, case: Case) -> Array:
     try:
         (found,) = session.run(None, {session.get_inputs()[0].name: case.tensor})
     except (state.Fail, state.InvalidArgument, state.RuntimeException) as error:
-        reason = str(error).strip().splitlines()[0]
+        place = re.search(r"Name:'(\S+)'", str(error))
+        at = f" (ONNX Runtime fails at node '{place[1]}')" if place else f" ({str(error).strip().splitlines()[0]})"
         raise ParityError(
-            f"the graph does not run on {case.name} {case.tensor.shape}, PyTorch does ({reason})",
-            "export the sizes apart, or give a larger --step",
+            f"the graph does not run on {case.name} where PyTorch does{at}",
+            "give a larger --size-step, or choose another --opset",
         ) from error
     return np.asarray(found)
 

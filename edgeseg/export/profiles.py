@@ -14,9 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import onnx_ir as ir
+    from torch import fx
+    from torch.export import ExportedProgram
     from torch.onnx import ONNXProgram
 
-__all__ = ["ONE_SIZE", "Shape", "check_profile", "free_axes", "is_constraint", "name_axes", "refused", "step_above"]
+__all__ = [
+    "ONE_SIZE",
+    "Shape",
+    "check_profile",
+    "free_axes",
+    "is_constraint",
+    "name_axes",
+    "refused",
+    "step_above",
+    "unpoolable",
+]
 
 #: batch, height, width
 Shape = tuple[int, int, int]
@@ -46,14 +58,14 @@ def check_profile(profile: ProfileSpec, runs: Callable[[Shape], bool]) -> None:
             given, steps = ("x".join(map(str, sides)) for sides in (size_hw, profile.step_hw))
             raise ModelError(
                 f"the profile's {given} is off its own steps of {steps}",
-                "give --min-size, --input-size and --max-size in whole steps",
+                "give --min-size, --input-size and --max-size in multiples of --size-step",
             )
     above = step_above(profile)
     if runs(profile.optimum) and not runs(above):
         step = _step_that_runs(profile, runs)
         raise ModelError(
             f"the net does not run on {above[1]}x{above[2]}, which its profile allows",
-            f"give --step {step}" if step else ONE_SIZE,
+            f"give --size-step {step}" if step else ONE_SIZE,
         )
 
 
@@ -102,30 +114,47 @@ def name_axes(program: ONNXProgram, profile: ProfileSpec) -> None:
     program.rename_axes(renamed)
 
 
+def unpoolable(program: ExportedProgram) -> fx.Node | None:
+    """An adaptive pooling of free sides to more than one pixel.
+
+    Torch's exporter has no ONNX for it, and takes minutes to find that out (2.13).
+    """
+    aten = require("torch").ops.aten
+    pools = (aten.adaptive_avg_pool2d.default, aten.adaptive_max_pool2d.default)
+    for node in program.graph.nodes:
+        if node.target not in pools or max(node.args[1]) == 1:
+            continue
+        if not all(isinstance(side, int) for side in node.args[0].meta["val"].shape[-2:]):
+            found: fx.Node = node
+            return found
+    return None
+
+
 def is_constraint(error: Exception) -> bool:
     """Whether torch refuses that an axis is free."""
     return "Constraints violated" in str(error)
 
 
-def refused(error: Exception) -> ModelError:
+def refused(error: Exception, *, is_script: bool) -> ModelError:
     """Torch's page on violated constraints in one sentence."""
     text = str(error)
     fixed = re.findall(r"marked (?:\d+\*)?(\w+?)(?:_steps)? as dynamic but your code special", text)
     fixed += re.findall(rf"^\s*({'|'.join(NAMES)}) = \d+$", text, re.MULTILINE)
     if fixed:
         names = [name for name in NAMES if name in fixed]
+        way = "give the Python net or torch.jit.trace's" if is_script else "use image.shape without int() there"
         return ModelError(
-            f"forward() turns the {' and '.join(names)} into a number, so that no other fits the graph",
-            f"use image.shape without int() there, or {ONE_SIZE}",
+            f"forward() turns the {' and the '.join(names)} into a number, so that no other fits the graph",
+            f"{way}, or {ONE_SIZE}",
         )
     steps = [int(step) for step in re.findall(rf"^\s*(?:{'|'.join(NAMES)}) = (\d+)\*", text, re.MULTILINE)]
     if steps:
-        return ModelError(f"the net takes sizes in steps of {max(steps)}", f"give --step {max(steps)}")
+        return ModelError(f"the net takes sizes in steps of {max(steps)}", f"give --size-step {max(steps)}")
     reasons = re.findall(r"satisfy the generated guard (.*)\.$", text, re.MULTILINE)
     reason = _worded(reasons[0]) if reasons else first_line(error)
     return ModelError(
         f"not every size of the profile takes the same way through forward() ({reason})",
-        f"raise --min-size, give a larger --step, or {ONE_SIZE}",
+        f"raise --min-size, give a larger --size-step, or {ONE_SIZE}",
     )
 
 

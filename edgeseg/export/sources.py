@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from edgeseg.errors import ModelError
-from edgeseg.export.blame import kind_of
+from edgeseg.export.blame import first_line, kind_of, named
 from edgeseg.packages import require
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def net_of(source: nn.Module | ExportedProgram, shape: tuple[int, ...]) -> Net:
     torch = require("torch")
     if isinstance(source, torch.export.ExportedProgram):
         _check_program(source, shape)
-        return _ready(torch.export.unflatten(source))
+        return _ready(torch.export.unflatten(source).eval())  # the flag alone: its operators are what they are
     module = cast("nn.Module", source)
     _check_arguments(kind_of(module), *_arguments_of(module))
     return _ready(_reloaded(module) if isinstance(module, torch.jit.ScriptModule) else module)
@@ -48,12 +48,13 @@ def net_of(source: nn.Module | ExportedProgram, shape: tuple[int, ...]) -> Net:
 
 def _ready(module: nn.Module) -> Net:
     torch, notes = require("torch"), []
-    training = [name or kind_of(module) for name, one in module.named_modules() if one.training]
+    training = [(name, one) for name, one in module.named_modules() if getattr(one, "training", False)]
     if training:
-        notes.append(f"in training mode ({training[0]}): exported in evaluation mode")
+        name, one = training[0]
+        notes.append(f"{named(name, kind_of(one))} was in training mode: exported in evaluation mode")
     strange = {str(one.dtype)[6:] for one in module.parameters() if one.is_floating_point()} - {"float32"}
     if strange:
-        notes.append(f"weights of {', '.join(sorted(strange))}: exported as float32, as the CPU computes")
+        notes.append(f"the weights were {', '.join(sorted(strange))}: exported as float32, which the CPU computes")
         module = module.to(torch.float32)
     return Net(module=module.eval(), notes=tuple(notes))
 
@@ -66,9 +67,15 @@ def _reloaded(script: Any) -> Any:
     """
     torch = require("torch")
     buffer = io.BytesIO()
-    torch.jit.save(script, buffer)
-    buffer.seek(0)
-    loaded = torch.jit.load(buffer, map_location="cpu")
+    try:
+        torch.jit.save(script, buffer)
+        buffer.seek(0)
+        loaded = torch.jit.load(buffer, map_location="cpu")
+    except RuntimeError as error:
+        raise ModelError(
+            f"the TorchScript cannot be saved and loaded ({first_line(error)})",
+            "give it as it was before torch.jit.optimize_for_inference",
+        ) from error
     for module in loaded.modules():
         for name, tensor in list(module.named_parameters(recurse=False)):
             setattr(module, name, torch.nn.Parameter(tensor.detach(), requires_grad=False))

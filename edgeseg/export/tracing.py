@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgeseg.errors import ModelError
-from edgeseg.export.blame import failing_operator, first_line, place_of
-from edgeseg.export.notes import Scope, keep_places, scopes_of
+from edgeseg.export.blame import failing_operator, first_line, kind_of, module_of, named, place_of
+from edgeseg.export.notes import Scope, keep_places, scopes_of, unwrapped
 from edgeseg.export.opset import TORCH_OPSET, check_opset, lower_to_17
 from edgeseg.export.outputs import WRAPPED
-from edgeseg.export.profiles import ONE_SIZE, free_axes, is_constraint, name_axes, refused
+from edgeseg.export.profiles import ONE_SIZE, free_axes, is_constraint, name_axes, refused, unpoolable
+from edgeseg.export.quiet import quiet
 from edgeseg.packages import require
 from edgeseg.spec import ProfileSpec
 
@@ -54,7 +51,7 @@ def trace(single: nn.Module, shape: tuple[int, ...], *, opset: int, profile: Pro
     """
     require("onnxscript")
     program = _captured(single, shape, profile)
-    made = _translated(program, opset, profile)
+    made = _translated(program, single, opset, profile)
     if profile is not None:
         name_axes(made, profile)
     model, graph_program = made.model, made.exported_program
@@ -70,19 +67,31 @@ def _captured(single: nn.Module, shape: tuple[int, ...], profile: ProfileSpec | 
     torch = require("torch")
     axes = free_axes(profile) if profile is not None else {}
     try:
-        with _quiet():
+        with quiet():
             program: ExportedProgram = torch.export.export(
                 single, (torch.zeros(shape),), dynamic_shapes=(axes,) if axes else None
             )
     except TRACING_ERRORS as error:
         raise _untraceable(error, single) from error
+    _modernise(program)
+    if axes and (pool := unpoolable(program)) is not None:
+        place = _named(single, module_of(pool))
+        raise ModelError(f"{pool.target} in {place} has no ONNX where height and width are free", ONE_SIZE)
     return program
+
+
+def _modernise(program: ExportedProgram) -> None:
+    """The convolution that ``torch.jit.trace`` writes down has no ONNX (torch 2.13); its successor has."""
+    aten = require("torch").ops.aten
+    for node in program.graph.nodes:
+        if node.target is aten._convolution.default:
+            node.target, node.args = aten.convolution.default, node.args[:9]
 
 
 def _untraceable(error: Exception, single: nn.Module) -> ModelError:
     torch = require("torch")
     if is_constraint(error):
-        return refused(error)
+        return refused(error, is_script=isinstance(single.get_submodule(WRAPPED), torch.jit.ScriptModule))
     place = place_of(error, single.get_submodule(WRAPPED))
     if isinstance(error, torch.fx.experimental.symbolic_shapes.GuardOnDataDependentSymNode):
         return ModelError(
@@ -95,10 +104,10 @@ def _untraceable(error: Exception, single: nn.Module) -> ModelError:
     )
 
 
-def _translated(program: ExportedProgram, opset: int, profile: ProfileSpec | None) -> ONNXProgram:
+def _translated(program: ExportedProgram, single: nn.Module, opset: int, profile: ProfileSpec | None) -> ONNXProgram:
     torch = require("torch")
     try:
-        with _quiet():
+        with quiet():
             made: ONNXProgram = torch.onnx.export(
                 program,
                 input_names=[INPUT_NAME],
@@ -107,33 +116,21 @@ def _translated(program: ExportedProgram, opset: int, profile: ProfileSpec | Non
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        operator, module = failing_operator(error) or ("an operator", "")
-        place = module.removeprefix(WRAPPED).removeprefix(".").strip()
-        raise ModelError(
-            f"torch has no ONNX for {operator}{f' in {place}' if place else ''} ({_cause(error)})",
-            "write it with other operators" + (f", or {ONE_SIZE}" if profile is not None else ""),
-        ) from error
+        raise _untranslatable(error, single, profile) from error
     return made
 
 
-def _cause(error: BaseException) -> str:
-    """The error that started it."""
+def _untranslatable(error: BaseException, single: nn.Module, profile: ProfileSpec | None) -> ModelError:
+    operator, path = failing_operator(error) or ("an operator", "")
+    place = f"{operator} in {_named(single, path)}"
+    hint = "write it with other operators" + (f", or {ONE_SIZE}" if profile is not None else "")
     while error.__cause__ is not None:
         error = error.__cause__
-    return first_line(error)
+    if "No ONNX function" in str(error):
+        return ModelError(f"ONNX has no word for {place}", hint)
+    return ModelError(f"torch's exporter fails at {place} ({first_line(error)})", hint)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch's own notes from the user: what fails is raised, and what it makes is checked afterwards.
-
-    It warns of its own deprecations, logs which operators of torchvision it leaves out, and prints whole graphs.
-    """
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+def _named(single: nn.Module, path: str) -> str:
+    inner = unwrapped(path)
+    return named(inner, kind_of(single.get_submodule(WRAPPED).get_submodule(inner)))
