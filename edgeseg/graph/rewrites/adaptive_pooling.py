@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.graph.access import constant_of, shape_of
-from edgeseg.graph.rewrites.building import Patch, Rewritten, is_op, numpy_type
+from edgeseg.graph.rewrites.building import Patch, Rewritten, is_op, numpy_type, required
 from edgeseg.graph.rewrites.separable import Weights, separable
 from edgeseg.packages import require
 
@@ -63,8 +63,8 @@ def _averages(old: int, new: int) -> Weights:
 
 def _from_gathering(graph: ir.Graph, gathering: ir.Node) -> _Pooling | None:
     """What follows a GatherND up to the one node that ends it, where nothing else joins or leaves."""
-    before = gathering.inputs[0].producer() if gathering.inputs[0] is not None else None
-    if before is None or not is_op(before, "Transpose") or constant_of(gathering.inputs[1]) is None:
+    before = required(gathering, 0).producer()
+    if before is None or not is_op(before, "Transpose") or not _has_sound_indices(gathering):
         return None
     inside: list[ir.Node] = [gathering]
     ends: list[ir.Node] = []
@@ -77,6 +77,15 @@ def _from_gathering(graph: ir.Graph, gathering: ir.Node) -> _Pooling | None:
     if image is None or len(ends) != 1 or not all(_stays_within(node, {*inside, *ends}) for node in inside):
         return None
     return _Pooling(image, ends[0])
+
+
+def _has_sound_indices(gathering: ir.Node) -> bool:
+    """Constant ones within the image: torch exports a dynamic net for the size of its example, wrong for others."""
+    data, indices = shape_of(gathering.inputs[0]), constant_of(gathering.inputs[1])
+    if data is None or indices is None or indices.shape[-1] > len(data):
+        return False
+    sides = np.array(data[: indices.shape[-1]])
+    return bool(((indices >= -sides) & (indices < sides)).all())
 
 
 def _takes_only(node: ir.Node, known: set[ir.Value]) -> bool:

@@ -92,6 +92,15 @@ def test_a_gathering_that_averages_something_else_is_left_alone(lab: Any) -> Non
     assert "GatherND" in lab.ops(lab.rewritten(model))
 
 
+def test_a_gathering_beyond_the_image_is_left_alone(lab: Any) -> None:
+    """Torch 2.13 makes such a graph of a dynamic net, for sizes that are not its example's."""
+    model = lab.exported(Pooled(6), noise(1, 4, 7, 10))
+    (gathering,) = (node for node in model.graph if node.op_type == "GatherND")
+    indices = gathering.inputs[1]
+    indices.const_value = ir.tensor(indices.const_value.numpy() + 1, name=indices.name)
+    assert "GatherND" in lab.ops(lab.rewritten(model))
+
+
 def test_a_gathering_that_something_else_uses_is_left_alone(lab: Any) -> None:
     class Shared(nn.Module):
         def forward(self, image: torch.Tensor) -> torch.Tensor:
