@@ -59,7 +59,8 @@ class _Narrowing:
 
     def _offer_twin(self, node: ir.Node, index: int) -> list[Rewritten]:
         value, patch = required(node, index), Patch(self._model, node, RULE)
-        if value not in self._twins and not (_is_refused(value) and value in self._bounds):
+        is_refused = _is_refused(value) and value in self._bounds and constant_of(value) is None
+        if value not in self._twins and not is_refused:
             return []
         node.replace_input_with(index, self._twin(patch, value))
         return [patch.report("takes int32")]
@@ -68,7 +69,8 @@ class _Narrowing:
         numbers = _numbers_of(node)
         results = [] if is_op(node, *COMPARISONS) else node.outputs
         bounds = [self._bounds.get(one) for one in (*numbers, *results)]
-        if not numbers or not all(one is not None and fits(one, INT32) for one in bounds):
+        is_weight = all(constant_of(one) is not None for one in numbers)  # or there are none
+        if is_weight or not all(one is not None and fits(one, INT32) for one in bounds):
             return False
         if is_op(node, "Resize"):
             return all(one is not None and max(map(abs, one)) <= EXACT_IN_FLOAT32 for one in bounds)

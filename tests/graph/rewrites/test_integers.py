@@ -185,6 +185,17 @@ def test_quantised_numbers_stay_int8(lab: Any) -> None:
     assert lab.ops(lab.rewritten(model)) == lab.ops(model)
 
 
+def test_quantised_weights_stay_int8(lab: Any) -> None:
+    nodes = [
+        node("Transpose", ["kernel"], ["turned"], perm=[1, 0, 2, 3]),
+        node("DequantizeLinear", ["turned", "scale", "zero"], ["weights"]),
+        node("Conv", ["scores", "weights"], ["out"]),
+    ]
+    weights = {"kernel": np.ones((5, 2, 3, 3), np.int8), "scale": np.float32(0.1), "zero": np.int8(0)}
+    model = of_ids(lab, nodes, {"out": np.float32, "ids": np.int64}, **weights)
+    assert lab.ops(lab.rewritten(model)) == lab.ops(model)
+
+
 def test_shapes_indices_and_bounds_stay_int64_and_are_built(lab: Any) -> None:
     """TensorRT knows INT64; the bound is torch's word for the end."""
     nodes = [
