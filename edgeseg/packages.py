@@ -14,6 +14,7 @@ __all__ = ["require"]
 
 EXTRA_OF = {
     "onnx": "graph",
+    "onnx.reference": "graph",
     "onnx_ir": "graph",
     "onnx_ir.passes.common": "graph",
     "onnxslim": "graph",

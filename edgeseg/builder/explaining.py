@@ -28,14 +28,16 @@ def explained(error: BuildError, backend: BuilderBackend, model: ir.Model, onnx_
         model: the graph before its precision was set, whose nodes know where in the net they come from.
         onnx_path: what was built.
     """
-    refused = backend.refused(onnx_path)
-    if not any(one.node for one in refused):
-        return error
     nodes = {node.name: described(node) for node in model.graph.all_nodes()}
-    hints = {one.node: one.hint for one in unsupported(model)} if backend.name != "openvino" else {}
-    told = "; ".join(f"{_words(one, nodes)}: {one.reason}" for one in refused[:SHOWN_NODES])
+    refused = [(_words(one, nodes), one.reason) for one in backend.refused(onnx_path) if one.node]
+    known = unsupported(model) if backend.name != "openvino" else []
+    refused = refused or [(one.node, one.reason) for one in known]  # a few pass the parser and fail in the builder
+    if not refused:
+        return error
+    told = "; ".join(f"{node}: {reason}" for node, reason in refused[:SHOWN_NODES])
     more = f"; and {len(refused) - SHOWN_NODES} more, see 'edgeseg inspect'" if len(refused) > SHOWN_NODES else ""
-    hint = next((hints[name] for one in refused if (name := _words(one, nodes)) in hints), OTHER_OPERATOR)
+    hints = {one.node: one.hint for one in known}
+    hint = next((hints[node] for node, _ in refused if node in hints), OTHER_OPERATOR)
     return BuildError(f"{backend.name} {backend.version} refuses {told}{more}", hint)
 
 

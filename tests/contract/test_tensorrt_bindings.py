@@ -48,7 +48,7 @@ CALLS: dict[str, dict[str, int | None]] = {
     "Builder": {"__init__": 1, "create_network": 1, "create_builder_config": 0, "build_serialized_network": 2},
     "NetworkDefinitionCreationFlag": {"STRONGLY_TYPED": None},
     "INetworkDefinition": {"num_outputs": None},
-    "OnnxParser": {"__init__": 2, "parse": 1, "num_errors": None, "get_error": 1},
+    "OnnxParser": {"__init__": 2, "parse_from_file": 1, "num_errors": None, "get_error": 1},
     "ParserError": {"code": 0, "desc": 0, "func": 0, "node": 0, "node_name": 0, "node_operator": 0},
     "IBuilderConfig": {
         "set_memory_pool_limit": 2,
@@ -69,7 +69,7 @@ CALLS: dict[str, dict[str, int | None]] = {
         "create_execution_context": 0,
     },
     "TensorIOMode": {"INPUT": None},
-    "DataType": {"FLOAT": None},
+    "DataType": dict.fromkeys(("FLOAT", "HALF", "INT8", "UINT8", "INT32", "INT64", "BOOL")),
     "IExecutionContext": {"set_tensor_address": 2, "execute_async_v3": 1, "get_max_output_size": 1},
 }
 # used behind a question for the package or the attribute
@@ -81,7 +81,7 @@ RTX_CALLS: dict[str, dict[str, int | None]] = {
     "EngineInvalidityDiagnostics": {"MALFORMED_ENGINE": None},
 }
 # names of the bindings that in our source are attributes of other things
-OURS = {"append", "clear", "dtype", "logger", "mode", "name", "pop", "shape", "value"}
+OURS = {"append", "clear", "dtype", "itemsize", "logger", "mode", "name", "pop", "shape", "value"}
 # __members__ gives them; the source writes no name
 BY_VALUE = {"MALFORMED_ENGINE"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 from edgeseg.builder.backends.base import Built
 from edgeseg.builder.backends.tensorrt import TensorRTBackend
 from edgeseg.errors import EngineError, MissingPackageError
-from edgeseg.files import sha256_of
+from edgeseg.files import sha256_of, sha256_of_file
 from edgeseg.runtime.engines.tensorrt import TensorRTEngine, check_fits, deserialise, make_runtime
 from edgeseg.spec import ClassSpec, EngineSpec, HeadSpec, InputSpec, IOTensor, LabelSpec, ModelSpec, PrecisionSpec
 from edgeseg.trt_api import DriverState, driver_state, load_api
@@ -35,7 +36,7 @@ needs_gpu = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def net() -> bytes:
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One 3x3 convolution from the image to the logits, float32."""
     kernel = np.random.default_rng(0).normal(size=(CLASSES, 3, 3, 3)).astype(np.float32)
     node = helper.make_node("Conv", ["image", "kernel"], ["logits"], pads=[1, 1, 1, 1])
@@ -43,18 +44,20 @@ def net() -> bytes:
     logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, (1, CLASSES, *SIZE_HW))
     graph = helper.make_graph([node], "net", [image], [logits], [numpy_helper.from_array(kernel, "kernel")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
-    return bytes(model.SerializeToString())
+    path = tmp_path_factory.mktemp("net") / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
 
 
 @pytest.fixture(scope="module")
-def built(net: bytes) -> Built:
+def built(net: Path) -> Built:
     return TensorRTBackend("tensorrt-rtx").build(net, progress=lambda fraction, step: None)
 
 
 @pytest.fixture(scope="module")
-def spec(net: bytes, built: Built) -> EngineSpec:
+def spec(net: Path, built: Built) -> EngineSpec:
     model = ModelSpec(
-        onnx_sha256=sha256_of(net),
+        onnx_sha256=sha256_of_file(net),
         input=InputSpec(name="image", size_hw=SIZE_HW, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
         head=HeadSpec(output="logits", channels=CLASSES, size_hw=SIZE_HW, decision="argmax"),
         labels=LabelSpec(classes=tuple(ClassSpec(name=str(index), colour=(index, 0, 0)) for index in range(CLASSES))),
@@ -144,9 +147,9 @@ def test_what_tensorrt_cannot_load_is_refused_with_its_last_words(spec: EngineSp
 
 @pytest.mark.gpu
 @needs_gpu
-def test_two_slots_in_flight_each_compute_their_own_input(net: bytes, spec: EngineSpec, built: Built) -> None:
+def test_two_slots_in_flight_each_compute_their_own_input(net: Path, spec: EngineSpec, built: Built) -> None:
     frames = np.random.default_rng(1).normal(size=(2, *spec.model.input.shape)).astype(np.float32)
-    reference = ReferenceEvaluator(onnx.load_from_string(net))
+    reference = ReferenceEvaluator(onnx.load(net))
     with TensorRTEngine(spec, built.plan, slots=2) as engine:
         for slot, frame in enumerate(frames):
             engine.host_input(slot)[:] = frame
