@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgeseg.export.blame import kind_of, named
 from edgeseg.export.notes import Scope, operator_of
-from edgeseg.export.parity import MAX_RELATIVE_ERROR, relative_error, run_onnx
+from edgeseg.export.parity import Difference, difference, run_onnx
 from edgeseg.packages import require
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ def first_divergence(
     worst, compared = 0.0, list[Any]()
     for start in range(0, len(pairs), AT_ONCE):
         for call, error in _errors(onnx_path, model, pairs[start : start + AT_ONCE], tensor, net, run):
-            if not error <= MAX_RELATIVE_ERROR:  # "not <=" catches NaN too
+            if not error.is_rounding:
                 before = f"everything before it agrees to {worst:.0e}" if compared else "it is the first to be compared"
-                return f"{_name(net, call.module)}: ONNX differs by {error:.1e} there, {before}"
-            worst = max(worst, error)
+                return f"{_name(net, call.module)}: ONNX differs by {error.largest:.1e} there, {before}"
+            worst = max(worst, error.largest)
             compared.append(call.module)
     if not compared:
         return "no module inside the net can be compared"
@@ -135,7 +135,7 @@ def _errors(
     tensor: NDArray[np.float32],
     net: nn.Module,
     run: Callable[[], object],
-) -> Iterator[tuple[_Call, float]]:
+) -> Iterator[tuple[_Call, Difference]]:
     """How far each call's output is from the graph's value; of those of one shape."""
     wanted, expected = {call for call, _ in pairs}, {}
     _watch(net, run, lambda call, value: expected.update({call: value()}) if call in wanted else None)
@@ -145,4 +145,4 @@ def _errors(
     found = dict(zip(model.graph.outputs, run_onnx(probe, tensor), strict=True))
     for call, value in pairs:
         if call in expected and found[value].shape == expected[call].shape:
-            yield call, relative_error(found[value], expected[call])
+            yield call, difference(found[value], expected[call])

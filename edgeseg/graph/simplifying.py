@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["simplified", "with_input_shape"]
 
+# a constant above this stays computed: torch's unpooling alone would put 134 MB of zeros into a plan at 512x1024
+FOLDED_BYTES = 1 << 24
+
 
 def with_input_shape(model: ir.Model, shape: tuple[int, ...]) -> ir.Model:
     """The graph with one shape of its image for good, simplified; all values have known shapes where ONNX can tell.
@@ -37,7 +40,7 @@ def simplified(model: ir.Model) -> ir.Model:
     onnx_ir, onnxslim = require("onnx_ir"), require("onnxslim")
     notes = {node.name: dict(node.metadata_props) for node in model.graph}
     onnx_ir.external_data.load_to_model(model)  # onnxslim would look for them in the working directory
-    slim: ir.Model = onnx_ir.from_proto(onnxslim.slim(onnx_ir.to_proto(model)))
+    slim: ir.Model = onnx_ir.from_proto(onnxslim.slim(onnx_ir.to_proto(model), size_threshold=FOLDED_BYTES))
     for node in slim.graph:
         node.metadata_props.update(notes.get(node.name, {}))
     infer_shapes(slim)
