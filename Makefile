@@ -45,7 +45,7 @@ sanitize: install
 	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_postprocess.py --cases $(FUZZ_CASES)
 
 # Public nets in an environment of their own, from PyTorch to masks; writes the table in docs/export.md. Needs Python
-# 3.11 or newer; about 15 minutes on two cores.
+# 3.11 or newer; about 10 minutes on two cores.
 ZOO := .venv-zoo
 ZOO_NETS := torchvision segmentation-models-pytorch timm transformers
 $(ZOO)/.installed: setup.py pyproject.toml constraints.txt constraints-zoo.txt $(wildcard edgeseg/imaging/native/*)

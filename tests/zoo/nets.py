@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,10 @@ class PublicNet:
 
     Attributes:
         source: the word before the colon of ``edgeseg export``.
-        name: the function or class; of transformers the configuration's class.
+        name: the function or class; of transformers the configuration, without its ``Config``.
         arguments: of that function, class or configuration, beside the number of classes.
-        variant: told in the table where two rows have the same name.
+        variant: told in the table behind the name.
+        upsampling: the coordinate rule of the Resize at its end; empty where it has none.
     """
 
     source: Literal["torchvision", "smp", "transformers"]
@@ -32,6 +34,7 @@ class PublicNet:
     arguments: Mapping[str, object] = field(default_factory=dict)
     size_hw: tuple[int, int] = STREET_HW
     variant: str = ""
+    upsampling: Literal["", "half_pixel", "align_corners"] = ""
 
     def __str__(self) -> str:
         return f"{self.name} {self.variant}".strip()
@@ -65,7 +68,7 @@ class PublicNet:
         """The configuration of a net of transformers."""
         import transformers
 
-        return getattr(transformers, self.name)(**self.all_arguments)
+        return getattr(transformers, f"{self.name}Config")(**self.all_arguments)
 
     @property
     def all_arguments(self) -> dict[str, object]:
@@ -74,35 +77,58 @@ class PublicNet:
         return {name: CLASSES, **self.arguments}
 
 
-def _smp(name: str, encoder: str = "resnet18", **arguments: object) -> PublicNet:
-    return PublicNet(source="smp", name=name, arguments={"encoder_name": encoder, **arguments}, variant=f"({encoder})")
+def _torchvision(name: str) -> PublicNet:
+    return PublicNet(source="torchvision", name=name, upsampling="half_pixel")
 
 
-# timm's smallest ViT; a ViT takes the one size that it was made for, or any with its position embedding resized
-VIT = "tu-vit_tiny_patch16_224"
-DPT = {"decoder_intermediate_channels": (64, 128, 256, 256), "decoder_fusion_channels": 64, "encoder_name": VIT}
+def _smp(name: str, encoder: str = "resnet18") -> PublicNet:
+    return PublicNet(source="smp", name=name, arguments={"encoder_name": encoder}, variant=f"({encoder})")
+
+
+def _upsampling_smp(name: str, encoder: str = "resnet18") -> PublicNet:
+    return dataclasses.replace(_smp(name, encoder), upsampling="align_corners")
+
+
+# with timm's smallest ViT, which takes the size that it was made for, or any, resizing its position embedding
+_DPT = PublicNet(
+    source="smp",
+    name="DPT",
+    arguments={
+        "encoder_name": "tu-vit_tiny_patch16_224",
+        "decoder_intermediate_channels": (64, 128, 256, 256),
+        "decoder_fusion_channels": 64,
+    },
+    size_hw=(224, 224),
+    variant="(vit_tiny)",
+    upsampling="align_corners",
+)
 
 NETS = (
-    PublicNet(source="torchvision", name="lraspp_mobilenet_v3_large"),
-    PublicNet(source="torchvision", name="deeplabv3_mobilenet_v3_large"),
-    PublicNet(source="torchvision", name="deeplabv3_resnet50"),
-    PublicNet(source="torchvision", name="fcn_resnet50"),
+    _torchvision("lraspp_mobilenet_v3_large"),
+    _torchvision("deeplabv3_mobilenet_v3_large"),
+    _torchvision("deeplabv3_resnet50"),
+    _torchvision("fcn_resnet50"),
     _smp("Unet"),
     _smp("Unet", "mobilenet_v2"),
     _smp("UnetPlusPlus"),
     _smp("MAnet"),
     _smp("Linknet"),
-    _smp("FPN"),
-    _smp("PSPNet"),
-    _smp("PAN"),
-    _smp("DeepLabV3"),
-    _smp("DeepLabV3Plus"),
-    _smp("UPerNet"),
-    _smp("Segformer", "mit_b0"),
-    PublicNet(source="smp", name="DPT", arguments=DPT, size_hw=(224, 224), variant="(vit_tiny)"),
-    PublicNet(
-        source="smp", name="DPT", arguments={**DPT, "dynamic_img_size": True}, variant="(vit_tiny, dynamic_img_size)"
+    _upsampling_smp("FPN"),
+    _upsampling_smp("PSPNet"),
+    _upsampling_smp("PAN"),
+    _upsampling_smp("DeepLabV3"),
+    _upsampling_smp("DeepLabV3Plus"),
+    _upsampling_smp("UPerNet"),
+    _upsampling_smp("Segformer", "mit_b0"),
+    _DPT,
+    dataclasses.replace(
+        _DPT,
+        arguments={**_DPT.arguments, "dynamic_img_size": True},
+        size_hw=STREET_HW,
+        variant="(vit_tiny, dynamic_img_size)",
     ),
-    PublicNet(source="transformers", name="SegformerConfig", variant="(b0)"),
-    PublicNet(source="transformers", name="MobileViTV2Config", arguments={"width_multiplier": 0.5}),
+    PublicNet(source="transformers", name="Segformer", variant="(b0)"),
+    PublicNet(
+        source="transformers", name="MobileViTV2", arguments={"width_multiplier": 0.5}, variant="(width_multiplier 0.5)"
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ PACKAGES = (
     "transformers",
     "openvino",
     "tensorrt-rtx",
+)
+FOOTNOTE = (
+    "Widest tie: where the masks differ, PyTorch's two best classes are at most this far apart, as a share of its "
+    "largest score. Weights come from one seed; the scores of the last convolution are brought to mean 0 and "
+    "deviation 1, class by class, so that all classes appear in the masks."
 )
 
 
@@ -52,12 +58,14 @@ def markdown(rows: Sequence[Row], *, photographs: int) -> str:
     used = ", ".join(f"{name} {version(name).partition('+')[0]}" for name in PACKAGES)
     return "\n".join(
         [
-            f"{datetime.date.today()}, FP32, {photographs} photographs a net, all pixels counted; {used}.",
+            _filled(f"{datetime.date.today()}, FP32, {photographs} photographs a net, all pixels counted; {used}."),
             "",
             "| net | from | input | parameters | MACs | done by the runtime | rewritten | TensorRT-RTX plan | "
             "mask as PyTorch's | widest tie |",
             "|---|---|---|---|---|---|---|---|---|---|",
             *map(_line, rows),
+            "",
+            _filled(FOOTNOTE),
         ]
     )
 
@@ -73,7 +81,7 @@ def write_between_marks(path: Path, text: str) -> None:
 
 def _line(row: Row) -> str:
     height, width = row.size_hw
-    rewritten = ", ".join(f"{count} x {rule}" for rule, count in Counter(row.rewritten).items())
+    rewritten = ", ".join(f"{count} x {rule.replace('_', ' ')}" for rule, count in Counter(row.rewritten).items())
     macs = "?" if row.macs is None else f"{row.macs / 1e9:.1f} G"
     tie = f"{row.widest_tie:.0e}" if row.agreement < 1 else "-"
     return (
@@ -81,6 +89,10 @@ def _line(row: Row) -> str:
         f"{', '.join(row.cut) or '-'} | {rewritten or '-'} | {row.rtx_bytes / 1e6:.0f} MB | "
         f"{_percent(row.agreement)} | {tie} |"
     )
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 116, break_on_hyphens=False)
 
 
 def _percent(share: float) -> str:

@@ -48,7 +48,7 @@ def rows() -> Iterator[list[Row]]:
 
 
 @pytest.mark.parametrize("net", NETS, ids=str)
-def test_the_mask_of_the_cpu_engine_is_pytorchs_and_tensorrt_rtx_builds_the_net(
+def test_a_public_net_is_exported_cut_built_by_tensorrt_rtx_and_masks_on_the_cpu_as_in_pytorch(
     net: PublicNet, rows: list[Row], tmp_path: Path
 ) -> None:
     frames = photographs(net.size_hw)
@@ -76,6 +76,7 @@ def test_the_mask_of_the_cpu_engine_is_pytorchs_and_tensorrt_rtx_builds_the_net(
         widest_tie=widest_tie(scores, differ),
     )
     rows.append(row)
+    assert [step.split()[:3] for step in row.cut] == ([["Resize", "linear", net.upsampling]] if net.upsampling else [])
     assert len(np.unique(expected)) >= SEEN_CLASSES
     assert row.agreement >= GOAL, f"the masks agree in {row.agreement:.4%} of the pixels, ties up to {row.widest_tie}"
 
