@@ -55,6 +55,7 @@ $(ZOO)/.installed: setup.py pyproject.toml constraints.txt constraints-zoo.txt $
 	touch $@
 
 test-zoo: $(ZOO)/.installed
+	$(ZOO)/bin/python -m pytest -q tests/export/test_named.py
 	$(ZOO)/bin/python -m pytest -v --import-mode=prepend tests/zoo/test_public_nets.py
 
 train-demo: install
