@@ -54,14 +54,14 @@ def first_divergence(
     calls: list[_Call] = []
     _watch(net, run, lambda call, _: calls.append(call))
     pairs = _pairs(model, scopes, net, calls)
-    worst, compared = 0.0, list[Any]()
+    worst, compared = 0.0, list[_Call]()
     for start in range(0, len(pairs), AT_ONCE):
         for call, error in _errors(onnx_path, model, pairs[start : start + AT_ONCE], tensor, net, run):
             if not error.is_rounding:
                 before = f"everything before it agrees to {worst:.0e}" if compared else "it is the first to be compared"
-                return f"{_name(net, call.module)}: ONNX differs by {error.largest:.1e} there, {before}"
+                return f"{_name(net, call)}: ONNX differs by {error.largest:.1e} there, {before}"
             worst = max(worst, error.largest)
-            compared.append(call.module)
+            compared.append(call)
     if not compared:
         return "no module inside the net can be compared"
     return f"all {len(compared)} modules that can be compared agree to {worst:.0e}, up to {_name(net, compared[-1])}"
@@ -69,13 +69,14 @@ def first_divergence(
 
 def first_nan(net: nn.Module, run: Callable[[], object]) -> str:
     """The first module that gives NaN when ``run`` runs the net; empty if none does."""
-    found: list[nn.Module] = []
-    _watch(net, run, lambda call, value: found.append(call.module) if np.isnan(value()).any() else None)
+    found: list[_Call] = []
+    _watch(net, run, lambda call, value: found.append(call) if np.isnan(value()).any() else None)
     return _name(net, found[0]) if found else ""
 
 
-def _name(net: nn.Module, module: nn.Module) -> str:
-    return named(next(path for path, one in net.named_modules() if one is module), kind_of(module))
+def _name(net: nn.Module, call: _Call) -> str:
+    path = next(path for path, module in net.named_modules() if module is call.module)
+    return named(path, kind_of(call.module)) + (f", call {call.number + 1}" if call.number else "")
 
 
 def _watch(net: nn.Module, run: Callable[[], object], seen: Callable[[_Call, Callable[[], Array]], object]) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -118,6 +117,8 @@ def _session(onnx_path: Path) -> Any:
     runtime = require("onnxruntime")
     state, options = runtime.capi.onnxruntime_pybind11_state, runtime.SessionOptions()
     options.log_severity_level = 4  # fatal; errors are raised
+    # the level above reorders weights, and cannot where one of them is larger than 2 GiB (1.31)
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     try:
         return runtime.InferenceSession(onnx_path, options, providers=["CPUExecutionProvider"])
     except (state.Fail, state.InvalidGraph, state.NotImplemented, state.RuntimeException) as error:
@@ -161,12 +162,6 @@ def _agreement(found: Array, case: Case) -> float:
     if case.head.decision == "ids":
         return float((found == case.expected).mean())
     size_hw = (case.tensor.shape[2], case.tensor.shape[3])
-    maker = MaskMaker(msgspec.structs.replace(case.head, layout="NCHW"))
-    pairs = zip(_images(found, case.head), _images(case.expected, case.head), strict=True)
-    return min(agreement(maker.mask(one, size_hw=size_hw), maker.mask(two, size_hw=size_hw)) for one, two in pairs)
-
-
-def _images(scores: Array, head: HeadSpec) -> list[Array]:
-    """Each image's scores as (1, classes, height, width)."""
-    shaped = [one.reshape(head.shape) for one in scores]
-    return [np.moveaxis(one, 3, 1) for one in shaped] if head.layout == "NHWC" else shaped
+    maker = MaskMaker(case.head)
+    masks = [[maker.mask(one.reshape(maker.shape), size_hw=size_hw) for one in each] for each in (found, case.expected)]
+    return min(agreement(one, two) for one, two in zip(*masks, strict=True))

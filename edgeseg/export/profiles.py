@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from torch import fx
     from torch.export import ExportedProgram
-    from torch.onnx import ONNXProgram
 
 __all__ = [
     "ONE_SIZE",
@@ -100,18 +99,25 @@ def free_axes(profile: ProfileSpec) -> dict[int, Any]:
     return axes
 
 
-def name_axes(program: ONNXProgram, profile: ProfileSpec) -> None:
+def name_axes(model: ir.Model, profile: ProfileSpec) -> None:
     """Call the free axes batch, height and width wherever the graph speaks of them; in place."""
-    (image,) = program.model.graph.inputs
-    renamed: dict[str | ir.SymbolicDim, str] = {}
+    onnx_ir, (image,) = require("onnx_ir"), model.graph.inputs
+    names: dict[str, str] = {}  # in this order: "8*s1" before "s1"
     for name, step in zip(NAMES, (1, *profile.step_hw), strict=True):
         side = image.shape[AXES[name]] if image.shape is not None else None
-        if isinstance(side, int) or side is None:
-            continue
-        renamed[str(side.value)] = name
-        if step > 1:  # such a side is "8*s1"
-            renamed[str(side.value).rpartition("*")[2]] = f"({name}//{step})"
-    program.rename_axes(renamed)
+        if isinstance(side, onnx_ir.SymbolicDim):
+            names[str(side)] = name
+            names.setdefault(str(side).rpartition("*")[2], f"({name}//{step})")
+    for value in (image, *(value for node in model.graph.all_nodes() for value in node.outputs)):
+        if value.shape is not None:
+            sides = (side if isinstance(side, int) or side.value is None else str(side) for side in value.shape)
+            value.shape = onnx_ir.Shape(_renamed(side, names) if isinstance(side, str) else side for side in sides)
+
+
+def _renamed(side: str, names: dict[str, str]) -> str:
+    for old, new in names.items():
+        side = re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", new, side)
+    return side
 
 
 def unpoolable(program: ExportedProgram) -> fx.Node | None:
@@ -150,7 +156,7 @@ def refused(error: Exception, *, is_script: bool) -> ModelError:
     steps = [int(step) for step in re.findall(rf"^\s*(?:{'|'.join(NAMES)}) = (\d+)\*", text, re.MULTILINE)]
     if steps:
         return ModelError(f"the net takes sizes in steps of {max(steps)}", f"give --size-step {max(steps)}")
-    reasons = re.findall(r"satisfy the generated guard (.*)\.$", text, re.MULTILINE)
+    reasons = re.findall(r"satisfy the generated guard (.*?)\.?$", text, re.MULTILINE)
     reason = _worded(reasons[0]) if reasons else first_line(error)
     return ModelError(
         f"not every size of the profile takes the same way through forward() ({reason})",

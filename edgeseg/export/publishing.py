@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -41,6 +42,8 @@ def publish(files: list[Path], folder: Path) -> None:
     """
     for file in files:
         with output_errors(folder / file.name), file.open("rb+") as opened:
+            if (folder / file.name).is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder is there")
             os.fsync(opened.fileno())
     for file in files:
         with output_errors(folder / file.name):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from edgeseg.errors import ModelError
 from edgeseg.export.blame import first_line, kind_of, named
+from edgeseg.export.quiet import quiet
 from edgeseg.packages import require
 
 if TYPE_CHECKING:
@@ -68,9 +69,10 @@ def _reloaded(script: Any) -> Any:
     torch = require("torch")
     buffer = io.BytesIO()
     try:
-        torch.jit.save(script, buffer)
-        buffer.seek(0)
-        loaded = torch.jit.load(buffer, map_location="cpu")
+        with quiet():  # all of TorchScript is deprecated
+            torch.jit.save(script, buffer)
+            buffer.seek(0)
+            loaded = torch.jit.load(buffer, map_location="cpu")
     except RuntimeError as error:
         raise ModelError(
             f"the TorchScript cannot be saved and loaded ({first_line(error)})",

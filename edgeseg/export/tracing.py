@@ -53,7 +53,7 @@ def trace(single: nn.Module, shape: tuple[int, ...], *, opset: int, profile: Pro
     program = _captured(single, shape, profile)
     made = _translated(program, single, opset, profile)
     if profile is not None:
-        name_axes(made, profile)
+        name_axes(made.model, profile)
     model, graph_program = made.model, made.exported_program
     scopes = {} if graph_program is None else scopes_of(graph_program)
     keep_places(model, single.get_submodule(WRAPPED))
