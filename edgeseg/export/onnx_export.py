@@ -89,30 +89,25 @@ def export_model(
         OutputError: the files cannot be written.
     """
     image = _input_of(options)
-    net = net_of(source, nchw(image, _largest(image)))
+    largest = nchw(image, _largest(image))
+    net = net_of(source, largest)
     single = single_output(net.module, options.output)
     if image.profile is not None:
         check_profile(image.profile, lambda shape: _runs(single, nchw(image, shape)))
     tried = samples(single, image, sample_bgr)
-    traced = trace(single, nchw(image, _largest(image)), opset=options.opset, profile=image.profile)
+    output = "logits" if np.issubdtype(tried[0].expected.dtype, np.floating) else "ids"
+    traced = trace(single, largest, output=output, opset=options.opset, profile=image.profile)
     tails = [_tail(traced.model, sample) for sample in tried]
-    named = labels(_class_count(tails[0], tried[0]))
-    if not named.classes:
-        raise ModelError("the net gives finished class ids, of how many classes is not seen", "give --classes")
+    named = _labels(tails[0], tried[0], labels)
     cases = [Case(one.name, one.tensor, one.expected, tail.uncut) for one, tail in zip(tried, tails, strict=True)]
     with staged(onnx_path) as folder:
-        graph = folder / onnx_path.name
-        with output_errors(onnx_path):
-            weights = save_graph(traced.model, graph, inside_bytes=inside_bytes)
+        graph, weights = _saved(traced.model, folder / onnx_path.name, inside_bytes)
         parity = check_parity(graph, cases, blame=lambda case: _blame(graph, traced, single, case))
+        hashes = sha256_of_file(graph), sha256_of_file(weights) if weights else None
         spec = ModelSpec(
-            onnx_sha256=sha256_of_file(graph),
-            weights_sha256=sha256_of_file(weights) if weights else None,
-            input=image,
-            head=tails[0].uncut,
-            labels=named,
+            onnx_sha256=hashes[0], weights_sha256=hashes[1], input=image, head=tails[0].uncut, labels=named
         )
-        files = [*([weights] if weights else []), graph]
+        files = [graph] if weights is None else [weights, graph]
         onnx_bytes = sum(one.stat().st_size for one in files)
         publish([*files, _sidecar(graph, spec)], onnx_path.parent)
     return ExportResult(spec=spec, parity=parity, onnx_bytes=onnx_bytes, notes=net.notes)
@@ -153,11 +148,20 @@ def _tail(model: ir.Model, sample: Sample) -> Tail:
         return find_tail(fixed)
 
 
-def _class_count(tail: Tail, sample: Sample) -> int | None:
-    """Finished class ids say nothing of it, unless what they were made of can be seen, or they are bool."""
+def _labels(tail: Tail, sample: Sample, labels: Callable[[int | None], LabelSpec]) -> LabelSpec:
+    """Finished class ids do not say how many there are, unless what they were made of can be seen, or they are bool."""
+    count: int | None = max(tail.head.channels, 2)
     if tail.head.decision == "ids":
-        return 2 if sample.expected.dtype == np.bool_ else None
-    return max(tail.head.channels, 2)
+        count = 2 if sample.expected.dtype == np.bool_ else None
+    named = labels(count)
+    if not named.classes:
+        raise ModelError("the net gives finished class ids, of how many classes is not seen", "give --classes")
+    return named
+
+
+def _saved(model: ir.Model, graph: Path, inside_bytes: int) -> tuple[Path, Path | None]:
+    with output_errors(graph):
+        return graph, save_graph(model, graph, inside_bytes=inside_bytes)
 
 
 def _blame(graph: Path, traced: Traced, single: nn.Module, case: Case) -> str:

@@ -12,7 +12,19 @@ from edgeseg.packages import require
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["WRAPPED", "run", "single_output"]
+__all__ = ["NET_ERRORS", "WRAPPED", "run", "single_output"]
+
+#: what the code of a net may raise, and torch on its behalf
+NET_ERRORS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    ImportError,
+)
 
 #: the net's name inside the module with a single output
 WRAPPED = "net"
@@ -49,7 +61,7 @@ def run(single: nn.Module, tensor: Tensor) -> Tensor:
     try:
         with torch.inference_mode():
             result: Tensor = single(tensor)
-    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
+    except NET_ERRORS as error:
         place = place_of(error, single.get_submodule(WRAPPED))
         reason = first_line(error) + (f", in {place}" if place else "")
         raise ModelError(

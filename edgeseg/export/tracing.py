@@ -10,7 +10,7 @@ from edgeseg.errors import ModelError
 from edgeseg.export.blame import failing_operator, first_line, kind_of, module_of, named, place_of
 from edgeseg.export.notes import Scope, keep_places, scopes_of, unwrapped
 from edgeseg.export.opset import TORCH_OPSET, check_opset, lower_to_17
-from edgeseg.export.outputs import WRAPPED
+from edgeseg.export.outputs import NET_ERRORS, WRAPPED
 from edgeseg.export.profiles import ONE_SIZE, free_axes, is_constraint, name_axes, refused, unpoolable
 from edgeseg.export.quiet import quiet
 from edgeseg.packages import require
@@ -22,12 +22,9 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from torch.onnx import ONNXProgram
 
-__all__ = ["INPUT_NAME", "OUTPUT_NAME", "Traced", "trace"]
+__all__ = ["INPUT_NAME", "Traced", "trace"]
 
-INPUT_NAME, OUTPUT_NAME = "image", "logits"
-
-#: what the code of a net raises while torch runs it on tensors without values
-TRACING_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError)
+INPUT_NAME = "image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +35,13 @@ class Traced:
     scopes: Mapping[str, tuple[Scope, ...]]
 
 
-def trace(single: nn.Module, shape: tuple[int, ...], *, opset: int, profile: ProfileSpec | None) -> Traced:
+def trace(single: nn.Module, shape: tuple[int, ...], *, output: str, opset: int, profile: ProfileSpec | None) -> Traced:
     """Export a module with one input and one output.
 
     Args:
         single: see ``outputs.single_output``.
         shape: of the image, NCHW; the largest one where a profile leaves axes open.
+        output: what the graph calls the module's output.
         opset: 17 to 23.
         profile: the axes that stay open; none without it.
     Raises:
@@ -51,7 +49,7 @@ def trace(single: nn.Module, shape: tuple[int, ...], *, opset: int, profile: Pro
     """
     require("onnxscript")
     program = _captured(single, shape, profile)
-    made = _translated(program, single, opset, profile)
+    made = _translated(program, single, output, opset, profile)
     if profile is not None:
         name_axes(made.model, profile)
     model, graph_program = made.model, made.exported_program
@@ -71,7 +69,7 @@ def _captured(single: nn.Module, shape: tuple[int, ...], profile: ProfileSpec | 
             program: ExportedProgram = torch.export.export(
                 single, (torch.zeros(shape),), dynamic_shapes=(axes,) if axes else None
             )
-    except TRACING_ERRORS as error:
+    except NET_ERRORS as error:
         raise _untraceable(error, single) from error
     _modernise(program)
     if axes and (pool := unpoolable(program)) is not None:
@@ -104,18 +102,20 @@ def _untraceable(error: Exception, single: nn.Module) -> ModelError:
     )
 
 
-def _translated(program: ExportedProgram, single: nn.Module, opset: int, profile: ProfileSpec | None) -> ONNXProgram:
+def _translated(
+    program: ExportedProgram, single: nn.Module, output: str, opset: int, profile: ProfileSpec | None
+) -> ONNXProgram:
     torch = require("torch")
     try:
         with quiet():
             made: ONNXProgram = torch.onnx.export(
                 program,
                 input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
+                output_names=[output],
                 opset_version=max(opset, TORCH_OPSET),
                 verbose=False,
             )
-    except torch.onnx.OnnxExporterError as error:
+    except NET_ERRORS as error:
         raise _untranslatable(error, single, profile) from error
     return made
 

@@ -99,6 +99,7 @@ def test_the_head_says_what_the_graphs_own_output_is(
     head = result.spec.head
     assert (head.decision, head.scores, head.shape) == (decision, scores, shape)
     assert head.cut == ()
+    assert head.output == ("ids" if decision == "ids" else "logits")
     assert len(result.spec.labels.classes) == classes
     assert (result.parity.relative_error is None) == (decision == "ids")
     assert result.parity.mask_agreement > 0.999
