@@ -11,7 +11,15 @@ from pathlib import Path
 
 from edgeseg.errors import InputError, OutputError
 
-__all__ = ["atomic_path", "output_errors", "read_file", "sha256_of", "sha256_of_file", "write_atomically"]
+__all__ = [
+    "atomic_path",
+    "flush_to_disk",
+    "output_errors",
+    "read_file",
+    "sha256_of",
+    "sha256_of_file",
+    "write_atomically",
+]
 
 BLOCK_BYTES = 1 << 20
 
@@ -76,7 +84,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         with output_errors(path):
             yield temporary
-            _flush_to_disk(temporary)
+            flush_to_disk(temporary)
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
     finally:
@@ -93,7 +101,8 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
-def _flush_to_disk(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
+    """Return when the file's content has left the operating system's cache."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

@@ -33,6 +33,7 @@ __all__ = [
     "read_engine_spec",
     "read_labels",
     "read_model_spec",
+    "sidecar_bytes",
     "sidecar_path",
     "write_with_sidecar",
 ]
@@ -300,7 +301,12 @@ def write_with_sidecar(path: Path, data: bytes, spec: ModelSpec | EngineSpec) ->
     with atomic_path(path) as file:
         file.write_bytes(data)
         with atomic_path(beside) as sidecar:
-            sidecar.write_bytes(msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
+            sidecar.write_bytes(sidecar_bytes(spec))
+
+
+def sidecar_bytes(spec: ModelSpec | EngineSpec) -> bytes:
+    """What a sidecar file holds: indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n"
 
 
 def read_model_spec(onnx_path: Path, *, sha256: str, weights_sha256: str | None = None) -> ModelSpec:

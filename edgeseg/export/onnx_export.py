@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from edgeseg.errors import ModelError
@@ -26,7 +25,7 @@ from edgeseg.graph.saving import INSIDE_BYTES, save_graph
 from edgeseg.graph.tail import Tail, find_tail
 from edgeseg.imaging.preprocess import Frame
 from edgeseg.packages import require
-from edgeseg.spec import FrameOptions, InputSpec, LabelSpec, ModelSpec, ProfileSpec, sidecar_path
+from edgeseg.spec import FrameOptions, InputSpec, LabelSpec, ModelSpec, ProfileSpec, sidecar_bytes, sidecar_path
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -174,5 +173,5 @@ def _blame(graph: Path, traced: Traced, single: nn.Module, case: Case) -> str:
 def _sidecar(graph: Path, spec: ModelSpec) -> Path:
     path = sidecar_path(graph)
     with output_errors(path):
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(spec), indent=2) + b"\n")
+        path.write_bytes(sidecar_bytes(spec))
     return path

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgeseg.files import output_errors
+from edgeseg.files import flush_to_disk, output_errors
 
 __all__ = ["publish", "staged"]
 
@@ -41,10 +40,10 @@ def publish(files: list[Path], folder: Path) -> None:
         OutputError: the place cannot be written; what was there before is left.
     """
     for file in files:
-        with output_errors(folder / file.name), file.open("rb+") as opened:
+        with output_errors(folder / file.name):
             if (folder / file.name).is_dir():
                 raise IsADirectoryError(errno.EISDIR, "a folder is there")
-            os.fsync(opened.fileno())
+            flush_to_disk(file)
     for file in files:
         with output_errors(folder / file.name):
             file.replace(folder / file.name)
