@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -21,9 +21,14 @@ def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def interrupt(process: subprocess.Popen[str]) -> str:
-    """Send what a terminal sends on Ctrl-C, to the whole group; return the standard error."""
+def interrupt(process: subprocess.Popen[str], waits_for: IO[bytes] | None = None) -> str:
+    """Send what a terminal sends on Ctrl-C, to the whole group; return the standard error.
+
+    Then close the file that the process waits for: a signal that comes just before a read does not end it.
+    """
     os.killpg(process.pid, signal.SIGINT)
+    if waits_for is not None:
+        waits_for.close()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1, errors
     assert "Traceback" not in errors
@@ -66,8 +71,8 @@ def test_ctrl_c_while_a_file_is_read_ends_in_one_line(
         (tmp_path / name / "000.png").write_bytes((chain.images / "000.png").read_bytes())
     filled = [word.format(net=chain.net_file, fifo=fifo, clip=clip, engine=chain.fp32) for word in words]
     process = start(*filled, cwd=tmp_path)
-    with fifo.open("wb"):
-        errors = interrupt(process)
+    with fifo.open("wb") as writer:
+        errors = interrupt(process, writer)
     said = [line for line in errors.splitlines() if line.startswith("edgeseg") and "warning" not in line]
     assert len(said) == 1
     assert said[0].startswith(f"edgeseg {words[0]}: interrupted")
@@ -81,8 +86,8 @@ def test_ctrl_c_during_calibration_leaves_no_engine(chain: Any, tmp_path: Path) 
     os.mkfifo(images / "001.png")
     words = ("build-engine", chain.onnx, "-o", "out.engine", "--precision", "int8", "--calib-data", images)
     process = start(*words, "--backend", "openvino", cwd=tmp_path)
-    with (images / "001.png").open("wb"):
-        errors = interrupt(process)
+    with (images / "001.png").open("wb") as writer:
+        errors = interrupt(process, writer)
     assert "edgeseg build-engine: interrupted" in errors
     assert unfinished(tmp_path) == []
 
@@ -97,8 +102,8 @@ def test_ctrl_c_in_a_run_leaves_whole_files(chain: Any, tmp_path: Path) -> None:
         (images / f"{index}.png").write_bytes((chain.images / "000.png").read_bytes())
     os.mkfifo(images / "5.png")
     process = start("run", chain.fp32, images, "overlay.mp4", "masks", cwd=tmp_path)
-    with (images / "5.png").open("wb"):
-        errors = interrupt(process)
+    with (images / "5.png").open("wb") as writer:
+        errors = interrupt(process, writer)
     assert "edgeseg run: interrupted after" in errors
     assert unfinished(tmp_path) == []
     masks = sorted((tmp_path / "masks").iterdir())
