@@ -36,7 +36,7 @@ NAMES = ("batch", "height", "width")
 #: of the image's axes
 AXES = {"batch": 0, "height": 2, "width": 3}
 LARGEST_STEP = 256
-ONE_SIZE = "export one size, without a profile"
+ONE_SIZE = "export one size, without --min-size and --max-size"
 
 
 def check_profile(profile: ProfileSpec, runs: Callable[[Shape], bool]) -> None:

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 nn, F = torch.nn, torch.nn.functional
 
-ONE_SIZE = "export one size, without a profile"
+ONE_SIZE = "export one size, without --min-size and --max-size"
 
 
 class UNet(nn.Module):  # type: ignore[misc, name-defined]
