@@ -12,7 +12,7 @@ from edgeseg.builder.backends.base import Progress
 from edgeseg.builder.explaining import explained
 from edgeseg.builder.precision import CalibrationMethod, PrecisionRequest, apply_precision
 from edgeseg.data import CalibrationSet
-from edgeseg.errors import BuildError
+from edgeseg.errors import BuildError, SpecError
 from edgeseg.files import sha256_of
 from edgeseg.graph.preparing import Prepared, PrepareOptions, described_input, prepare
 from edgeseg.graph.reading import GraphFile, read_graph
@@ -134,7 +134,7 @@ def _prepared(graph: GraphFile, options: BuildOptions, note: Callable[[str], Non
     if has_sidecar:
         told = read_model_spec(graph.path, sha256=graph.sha256, weights_sha256=graph.weights_sha256)
         prepared = prepare(graph, told.input, options.prepare, head=told.head)
-        labels = told.labels
+        labels = _matching(told.labels, sidecar_path(graph.path), prepared)
     else:
         ready = options.ready or ReadyModel()
         image = described_input(graph, ready.frame, size_hw=options.prepare.size_hw)
@@ -150,6 +150,16 @@ def _prepared(graph: GraphFile, options: BuildOptions, note: Callable[[str], Non
         head=prepared.head,
         labels=labels,
     )
+
+
+def _matching(labels: LabelSpec, sidecar: Path, prepared: Prepared) -> LabelSpec:
+    """A sidecar of finished ids may name any number of classes; what they are made of shows the net's."""
+    if prepared.classes not in (None, len(labels.classes)):
+        raise SpecError(
+            f"{sidecar} names {len(labels.classes)} classes, the net gives {prepared.classes}",
+            "name every class of the net, or run 'edgeseg export' again",
+        )
+    return labels
 
 
 def _labels(graph: GraphFile, prepared: Prepared, ready: ReadyModel) -> LabelSpec:

@@ -14,7 +14,7 @@ from edgeseg.graph.access import shape_of
 from edgeseg.graph.counting import GraphCounts, count
 from edgeseg.graph.preparing import Prepared, PrepareOptions, described_input, prepare
 from edgeseg.graph.reading import GraphFile, image_input, read_graph
-from edgeseg.graph.simplifying import with_input_shape
+from edgeseg.graph.simplifying import simplified, with_input_shape
 from edgeseg.spec import FrameOptions, InputSpec, ModelSpec, read_model_spec, sidecar_path
 
 __all__ = ["Inspection", "as_json", "inspect_onnx"]
@@ -117,4 +117,4 @@ def _counted(graph: GraphFile, image: InputSpec | None) -> tuple[tuple[int, ...]
     shape = shape_of(graph.model.graph.inputs[0])
     if shape is not None or image is None:
         return shape, count(graph.model)
-    return image.shape, count(with_input_shape(graph.model, image.shape))
+    return image.shape, count(simplified(with_input_shape(graph.model, image.shape)))

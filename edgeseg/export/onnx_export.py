@@ -22,6 +22,7 @@ from edgeseg.export.tracing import INPUT_NAME, Traced, trace
 from edgeseg.files import output_errors, sha256_of_file
 from edgeseg.graph.access import infer_shapes
 from edgeseg.graph.saving import INSIDE_BYTES, save_graph
+from edgeseg.graph.simplifying import with_input_shape
 from edgeseg.graph.tail import Tail, find_tail
 from edgeseg.imaging.preprocess import Frame
 from edgeseg.packages import require
@@ -136,14 +137,10 @@ def _tail(model: ir.Model, sample: Sample) -> Tail:
     one, made = (1, *sample.tensor.shape[1:]), (1, *sample.expected.shape[1:])
     if model.graph.inputs[0].shape == one:
         return find_tail(model)
-    fixed, shape = model.clone(), require("onnx_ir").Shape
-    for node in fixed.graph.all_nodes():
-        for value in node.outputs:
-            value.shape = None  # inferred again; a name of a free dimension would win over a number
-    fixed.graph.inputs[0].shape = shape(one)
+    fixed = with_input_shape(model, one)
     with quiet():  # shapes that do not fit are told by the comparison
         infer_shapes(fixed)
-        fixed.graph.outputs[0].shape = shape(made)  # which PyTorch knows even where ONNX cannot tell
+        fixed.graph.outputs[0].shape = require("onnx_ir").Shape(made)  # which PyTorch knows even where ONNX cannot tell
         return find_tail(fixed)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from edgeseg.errors import ModelError
 from edgeseg.export.blame import first_line, kind_of, named
+from edgeseg.export.factories import in_float32
 from edgeseg.export.quiet import quiet
 from edgeseg.packages import require
 
@@ -48,15 +49,12 @@ def net_of(source: nn.Module | ExportedProgram, shape: tuple[int, ...]) -> Net:
 
 
 def _ready(module: nn.Module) -> Net:
-    torch, notes = require("torch"), []
+    notes = []
     training = [(name, one) for name, one in module.named_modules() if getattr(one, "training", False)]
     if training:
         name, one = training[0]
         notes.append(f"{named(name, kind_of(one))} was in training mode: exported in evaluation mode")
-    strange = {str(one.dtype)[6:] for one in module.parameters() if one.is_floating_point()} - {"float32"}
-    if strange:
-        notes.append(f"the weights were {', '.join(sorted(strange))}: exported as float32, which the CPU computes")
-        module = module.to(torch.float32)
+    notes += in_float32(module)
     return Net(module=module.eval(), notes=tuple(notes))
 
 

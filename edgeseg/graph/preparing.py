@@ -115,7 +115,7 @@ def prepare(graph: GraphFile, image: InputSpec, options: PrepareOptions, *, head
     size_hw = options.size_hw or image.size_hw
     _check_size(graph, image, size_hw)
     image = msgspec.structs.replace(image, size_hw=size_hw, profile=None)
-    model = with_input_shape(graph.model, image.shape)
+    model = simplified(with_input_shape(graph.model, image.shape))
     tail = find_tail(model, options.output or (head.output if head else None))
     (conform_output if options.keep_tail else cut_tail)(model, tail)
     rewritten = rewrite(model)

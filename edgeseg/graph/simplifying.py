@@ -17,19 +17,18 @@ FOLDED_BYTES = 1 << 24
 
 
 def with_input_shape(model: ir.Model, shape: tuple[int, ...]) -> ir.Model:
-    """The graph with one shape of its image for good, simplified; all values have known shapes where ONNX can tell.
+    """The graph with one shape of its image for good; what that makes of other shapes is yet to be inferred.
 
     Args:
         model: with one input; left as it is.
         shape: of the image, in the graph's own layout.
     """
-    onnx_ir = require("onnx_ir")
     fixed: ir.Model = model.clone()
     for node in fixed.graph.all_nodes():
         for value in node.outputs:
             value.shape = None  # inferred again; a name of a free dimension would win over a number
-    fixed.graph.inputs[0].shape = onnx_ir.Shape(shape)
-    return simplified(fixed)
+    fixed.graph.inputs[0].shape = require("onnx_ir").Shape(shape)
+    return fixed
 
 
 def simplified(model: ir.Model) -> ir.Model:

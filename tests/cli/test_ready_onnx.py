@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,19 @@ def test_more_classes_than_labels_are_refused(edgeseg: Any, tmp_path: Path) -> N
     assert done.returncode == FAILURE
     assert "labels.json names 1 classes, the net gives 5" in done.stderr
     assert not (tmp_path / "net.engine").exists()
+
+
+def test_a_sidecar_of_finished_ids_may_not_name_more_classes_than_the_net_gives(edgeseg: Any, tmp_path: Path) -> None:
+    forward = "    def forward(self, x):\n        return super().forward(x).argmax(1)\n"
+    (tmp_path / "ids.py").write_text(f"from torch import nn\nclass Ids(nn.Conv2d):\n{forward}")
+    arguments = ("--arg", "in_channels=3", "--arg", "out_channels=4", "--arg", "kernel_size=1")
+    assert edgeseg("export", "ids.py:Ids", "-o", "ids.onnx", "--input-size", "8x8", *arguments).returncode == 0
+    sidecar = json.loads((tmp_path / "ids.json").read_text())
+    sidecar["labels"]["classes"].append({"name": "one more", "colour": [1, 2, 3]})
+    (tmp_path / "ids.json").write_text(json.dumps(sidecar))
+    done = edgeseg("build-engine", "ids.onnx", "--backend", "openvino")
+    assert done.returncode == FAILURE
+    assert "ids.json names 5 classes, the net gives 4: name every class of the net" in done.stderr
 
 
 def test_weights_that_are_missing_beside_the_graph_are_named(edgeseg: Any, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_script_that_cannot_be_saved_is_refused(refused: Any) -> None:
 @pytest.mark.parametrize(("dtype", "name"), [(torch.float16, "float16"), (torch.float64, "float64")])
 def test_other_weights_become_float32_with_a_note(export: Any, form: Any, dtype: Any, name: str) -> None:
     result = export(form(net().to(dtype)))
-    assert result.notes == (f"the weights were {name}: exported as float32, which the CPU computes",)
+    assert result.notes == (f"the net's numbers are {name}: converted to float32",)
     assert result.parity.relative_error < 1e-5
 
 

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from edgeseg.graph.access import NAME_SCOPES, module_path, shape_of
-from edgeseg.graph.simplifying import with_input_shape
+from edgeseg.graph.simplifying import simplified, with_input_shape
 
 torch = pytest.importorskip("torch")
 
@@ -34,7 +34,7 @@ def dynamic_net() -> tuple[torch.nn.Module, ir.Model]:
 
 def test_a_dynamic_graph_gets_one_size_for_good_and_computes_the_same() -> None:
     net, model = dynamic_net()
-    fixed = with_input_shape(model, (1, 3, 40, 64))
+    fixed = simplified(with_input_shape(model, (1, 3, 40, 64)))
     assert {node.op_type for node in model.graph} & {"Shape", "Concat"}
     assert not {node.op_type for node in fixed.graph} & {"Shape", "Concat", "BatchNormalization"}
     assert all(shape_of(value) for node in fixed.graph for value in node.outputs)
@@ -52,7 +52,7 @@ def test_the_model_that_was_given_keeps_its_free_dimensions() -> None:
 
 def test_nodes_keep_their_place_in_the_module_tree() -> None:
     _, model = dynamic_net()
-    fixed = with_input_shape(model, (1, 3, 40, 64))
+    fixed = simplified(with_input_shape(model, (1, 3, 40, 64)))
     relu = next(node for node in fixed.graph if node.op_type == "Relu")
     assert NAME_SCOPES in relu.metadata_props
     assert module_path(relu) == "stem.2 (ReLU)"

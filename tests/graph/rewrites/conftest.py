@@ -40,7 +40,7 @@ class Lab:
                 module.eval(), inputs, dynamo=True, opset_version=opset, verbose=False, optimize=True
             )
         assert program is not None
-        return with_input_shape(ir.from_proto(program.model_proto), arrays[0].shape)
+        return simplified(with_input_shape(ir.from_proto(program.model_proto), arrays[0].shape))
 
     def graph_of(
         self,
