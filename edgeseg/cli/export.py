@@ -21,7 +21,9 @@ Size = tuple[int, int]
 @click.command()
 @click.argument("model")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The ONNX file to write.")
-@click.option("--input-size", type=SizeHW(), required=True, help="What the net takes, height x width: 512x1024.")
+@click.option(
+    "--input-size", type=SizeHW(), help="What the net takes, height x width: 512x1024; built-in nets know it."
+)
 @click.option("--min-size", type=SizeHW(), help="Smallest size, where height and width stay free.")
 @click.option("--max-size", type=SizeHW(), help="Largest size, where height and width stay free.")
 @click.option("--size-step", type=click.IntRange(1), help="Free heights and widths are multiples of this.")
@@ -38,7 +40,7 @@ Size = tuple[int, int]
 def export(
     model: str,
     out: Path,
-    input_size: Size,
+    input_size: Size | None,
     min_size: Size | None,
     max_size: Size | None,
     size_step: int | None,
@@ -55,10 +57,12 @@ def export(
 ) -> None:
     """Export a PyTorch net to ONNX, checked against PyTorch on a real picture.
 
-    MODEL is package.module:factory or file.py:Class; torchvision:NAME, smp:NAME (segmentation_models_pytorch) or
-    transformers:FOLDER where those packages are installed; or a file of torch.export (.pt2) or TorchScript.
+    MODEL is a built-in net's name, which knows its input size; package.module:factory or file.py:Class;
+    torchvision:NAME, smp:NAME (segmentation_models_pytorch) or transformers:FOLDER where those packages are installed;
+    or a file of torch.export (.pt2) or TorchScript.
     """
     from edgeseg.data import shipped_data
+    from edgeseg.export.catalogue import find_built_in, is_bare_name
     from edgeseg.export.checkpoints import load_checkpoint
     from edgeseg.export.loading import load_net
     from edgeseg.export.onnx_export import ExportOptions, export_model
@@ -70,9 +74,15 @@ def export(
         raise click.UsageError(f"{out} must end in .onnx")
     if weights_key and checkpoint is None:
         raise click.UsageError("--weights-key does nothing without --checkpoint")
+    given = dict(_argument(word) for word in arguments)
+    built_in = find_built_in(model) if is_bare_name(model) else None
+    if built_in is not None:
+        input_size, frame = input_size or built_in.size_hw, frame or built_in.frame_for(given)
+    if input_size is None:
+        raise click.UsageError("--input-size says what the net takes, height x width: --input-size 512x1024")
     profile = _profile(input_size, min_size, max_size, size_step, max_batch)
     sample_bgr = read_image(sample or shipped_data() / "validation" / "images" / "0000.jpg")
-    loaded = load_net(model, dict(_argument(word) for word in arguments))
+    loaded = load_net(model, given)
     notes = [*loaded.notes]
     if checkpoint is not None:
         notes += load_checkpoint(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.errors import ModelError
+from edgeseg.export.catalogue import find_built_in, is_bare_name
 from edgeseg.export.factories import FAULTS, Loaded, call_factory, class_argument_of, fault_text, in_float32, nearest
 from edgeseg.export.named import PACKAGES, load_named
 from edgeseg.export.programs import load_program, load_script
@@ -25,14 +26,17 @@ __all__ = ["load_net"]
 
 #: files that hold a net; which kind they are is read from them
 SAVED = (".pt2", ".ts", ".torchscript", ".jit", ".pt", ".pth")
-FORMS = "write package.module:factory, file.py:Class, torchvision:NAME, smp:NAME, transformers:FOLDER, or a .pt2 file"
+FORMS = (
+    "write a name of 'edgeseg export --list', package.module:factory, file.py:Class, torchvision:NAME, smp:NAME, "
+    "transformers:FOLDER, or a .pt2 file"
+)
 
 
 def load_net(name: str, arguments: Mapping[str, object]) -> Loaded:
     """Make the net that ``name`` means, in evaluation mode and float32, on the CPU. Nothing is downloaded.
 
     Args:
-        name: ``package.module:factory`` or ``file.py:Class``; ``torchvision:NAME``, ``smp:NAME``,
+        name: of a built-in net; ``package.module:factory`` or ``file.py:Class``; ``torchvision:NAME``, ``smp:NAME``,
             ``transformers:NAME`` or ``transformers:FOLDER``; or a file of TorchScript or of torch.export, whose code
             is run as that of ``file.py`` is.
         arguments: keyword arguments of the factory or class.
@@ -46,7 +50,7 @@ def load_net(name: str, arguments: Mapping[str, object]) -> Loaded:
     elif Path(name).suffix in SAVED:
         loaded = _load_saved(Path(name), arguments)
     else:
-        factory = _find(name)
+        factory = _find(find_built_in(name).factory if is_bare_name(name) else name)
         loaded = Loaded(net=call_factory(name, factory, arguments), class_argument=class_argument_of(factory))
     return _ready(loaded)
 

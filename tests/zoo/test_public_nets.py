@@ -14,10 +14,11 @@ import pytest
 import safetensors.torch
 import torch
 from nets import CLASSES, NETS, PublicNet
-from reference import mask_of, photographs, pixels_of, scores_of, settle
+from reference import mask_of, photographs, pixels_of, scores_of
 from table import Row, markdown, write_between_marks
 
 from edgeseg import Session
+from edgeseg.export.nets.settling import settle
 from edgeseg.graph.counting import count
 from edgeseg.graph.reading import read_graph
 from edgeseg.graph.simplifying import simplified

@@ -1,0 +1,90 @@
+"""Own what all built-in nets share: the sizes that they take, their end, their arguments' checks. Define no net."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from edgeseg.errors import ModelError
+
+__all__ = ["End", "SegmentationNet", "check_arguments", "scaled"]
+
+End = Literal["logits", "softmax", "sigmoid", "argmax"]
+MAX_CLASSES = 255  # the masks are uint8
+
+
+class SegmentationNet(nn.Module):
+    """A net from images to scores; a subclass defines ``scores`` and, where it is bound to some, its sizes.
+
+    In training mode ``forward`` gives what ``scores`` gives: logits, as losses take them. In evaluation mode, and so
+    when exported, the net ends as its authors' does.
+
+    Args:
+        end: what evaluation puts behind the logits. ``softmax`` and ``sigmoid`` give float32 (N, C, H, W),
+            ``argmax`` int64 class ids (N, H, W).
+
+    Attributes:
+        step: heights and widths are multiples of it.
+        smallest: the smallest height and width.
+    """
+
+    step = 1
+    smallest = 1
+
+    def __init__(self, *, end: End = "logits") -> None:
+        super().__init__()
+        self.end = end
+
+    def scores(self, image: Tensor) -> Tensor:
+        """Logits, float32 (N, C, H, W) at the image's size, of an image float32 (N, channels, H, W)."""
+        raise NotImplementedError
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Score an image; see the class.
+
+        Raises:
+            ModelError: the net does not take images of this size.
+        """
+        if not torch.compiler.is_exporting():
+            self._check_size(image.shape[2], image.shape[3])
+        scores = self.scores(image)
+        return scores if self.training else _ended(scores, self.end)
+
+    def _check_size(self, height: int, width: int) -> None:
+        nearest = [max(round(side / self.step), -(-self.smallest // self.step)) * self.step for side in (height, width)]
+        if [height, width] == nearest or (self.step == 1 and min(height, width) >= self.smallest):
+            return
+        multiples = f"multiples of {self.step}" if self.step > 1 else "any height and width"
+        raise ModelError(
+            f"{type(self).__name__} takes {multiples}, from {self.smallest} on, and not {height}x{width}",
+            f"the nearest size is {nearest[0]}x{nearest[1]}",
+        )
+
+
+def check_arguments(*, num_classes: int, in_channels: int, width: float) -> None:
+    """Refuse what no net can be made of.
+
+    Raises:
+        ModelError: there is no class or more than 255, no channel, or no width.
+    """
+    if not 1 <= num_classes <= MAX_CLASSES:
+        raise ModelError(f"num_classes is {num_classes}", f"a mask has 1 to {MAX_CLASSES} classes")
+    if in_channels < 1:
+        raise ModelError(f"in_channels is {in_channels}", "1 is grey, 3 is colour")
+    if width <= 0:
+        raise ModelError(f"width is {width}", "1 is the published width, 0.25 a quarter of its channels")
+
+
+def scaled(channels: int, width: float) -> int:
+    """``channels`` times ``width``: a multiple of 8, unless ``width`` is 1, and never below 8."""
+    return channels if width == 1 else max(8, round(channels * width / 8) * 8)
+
+
+def _ended(scores: Tensor, end: End) -> Tensor:
+    if end == "softmax":
+        return scores.softmax(1)
+    if end == "sigmoid":
+        return scores.sigmoid()
+    return scores.argmax(1) if end == "argmax" else scores
