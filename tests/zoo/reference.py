@@ -1,28 +1,16 @@
-"""Own what PyTorch says: photographs, logits and masks. Know no engine."""
+"""Own what PyTorch says: inputs, logits and masks. Know no engine."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import cv2
 import numpy as np
-import skimage.data
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["mask_of", "photographs", "pixels_of", "scores_of"]
+__all__ = ["mask_of", "pixels_of", "scores_of"]
 
-PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 Frame = NDArray[np.uint8]
-
-
-def photographs(size_hw: tuple[int, int]) -> list[Frame]:
-    """scikit-image's free photographs, BGR, at the net's size: no camera frame has to be fitted."""
-    folder = Path(skimage.data.__file__).parent
-    frames = [cv2.imread(str(folder / name), cv2.IMREAD_COLOR) for name in PHOTOGRAPHS]
-    return [cv2.resize(frame, size_hw[::-1], interpolation=cv2.INTER_AREA) for frame in frames]
 
 
 def pixels_of(frame_bgr: Frame) -> Tensor:

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from net_lab import photographs
 from nets import CLASSES, NETS, PublicNet
-from reference import mask_of, photographs, pixels_of, scores_of
+from reference import mask_of, pixels_of, scores_of
 from table import Row, markdown, write_between_marks
 
 from edgeseg import Session
