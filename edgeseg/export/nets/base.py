@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from edgeseg.errors import ModelError
 
-__all__ = ["End", "SegmentationNet", "check_arguments", "scaled"]
+__all__ = ["End", "SegmentationNet", "check_arguments", "check_choice", "scaled"]
 
 End = Literal["logits", "softmax", "sigmoid", "argmax"]
 MAX_CLASSES = 255  # the masks are uint8
@@ -18,8 +19,8 @@ MAX_CLASSES = 255  # the masks are uint8
 class SegmentationNet(nn.Module):
     """A net from images to scores; a subclass defines ``scores`` and, where it is bound to some, its sizes.
 
-    In training mode ``forward`` gives what ``scores`` gives: logits, as losses take them. In evaluation mode, and so
-    when exported, the net ends as its authors' does.
+    In training mode ``forward`` gives what ``scores`` gives: logits, as losses take them, or a tuple of them, the
+    auxiliary ones behind the net's own. In evaluation mode, and so when exported, the net ends as its authors' does.
 
     Args:
         end: what evaluation puts behind the logits. ``softmax`` and ``sigmoid`` give float32 (N, C, H, W),
@@ -37,11 +38,11 @@ class SegmentationNet(nn.Module):
         super().__init__()
         self.end = end
 
-    def scores(self, image: Tensor) -> Tensor:
+    def scores(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Logits, float32 (N, C, H, W) at the image's size, of an image float32 (N, channels, H, W)."""
         raise NotImplementedError
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Score an image; see the class.
 
         Raises:
@@ -50,7 +51,7 @@ class SegmentationNet(nn.Module):
         if not torch.compiler.is_exporting():
             self._check_size(image.shape[2], image.shape[3])
         scores = self.scores(image)
-        return scores if self.training else _ended(scores, self.end)
+        return scores if self.training or isinstance(scores, tuple) else _ended(scores, self.end)
 
     def _check_size(self, height: int, width: int) -> None:
         nearest = [max(round(side / self.step), -(-self.smallest // self.step)) * self.step for side in (height, width)]
@@ -75,6 +76,16 @@ def check_arguments(*, num_classes: int, in_channels: int, width: float) -> None
         raise ModelError(f"in_channels is {in_channels}", "1 is grey, 3 is colour")
     if width <= 0:
         raise ModelError(f"width is {width}", "1 is the published width, 0.25 a quarter of its channels")
+
+
+def check_choice(name: str, value: object, choices: Collection[object]) -> None:
+    """Refuse a value of the argument ``name`` that is none of ``choices``.
+
+    Raises:
+        ModelError: it is none.
+    """
+    if value not in choices:
+        raise ModelError(f"{name} is {value!r}", f"it is one of {', '.join(map(repr, choices))}")
 
 
 def scaled(channels: int, width: float) -> int:
