@@ -67,7 +67,7 @@ setup(
             "validation/images/*.jpg",
             "validation/labels/*.png",
         ],
-        "edgeseg.export.nets": ["*.safetensors"],
+        "edgeseg.export.nets": ["*.json", "*.safetensors"],
         "edgeseg.report": ["*.j2"],
     },
     install_requires=["numpy>=1.24", "opencv-python-headless>=4.8", "click>=8.1", "rich>=13", "msgspec>=0.19"],
