@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Literal
 
@@ -54,28 +55,38 @@ class SegmentationNet(nn.Module):
         return scores if self.training or isinstance(scores, tuple) else _ended(scores, self.end)
 
     def _check_size(self, height: int, width: int) -> None:
-        nearest = [max(round(side / self.step), -(-self.smallest // self.step)) * self.step for side in (height, width)]
-        if [height, width] == nearest or (self.step == 1 and min(height, width) >= self.smallest):
+        sides = {"height": height, "width": width}
+        wrong = {name: side for name, side in sides.items() if side < self.smallest or side % self.step}
+        if not wrong:
             return
         multiples = f"multiples of {self.step}" if self.step > 1 else "any height and width"
         raise ModelError(
-            f"{type(self).__name__} takes {multiples}, from {self.smallest} on, and not {height}x{width}",
-            f"the nearest size is {nearest[0]}x{nearest[1]}",
+            f"{type(self).__name__} takes {multiples}, from {self._least} on, and not {height}x{width}",
+            f"take {' and '.join(f'{name} {self._neighbours(side)}' for name, side in wrong.items())}",
         )
+
+    @property
+    def _least(self) -> int:
+        return -(-self.smallest // self.step) * self.step
+
+    def _neighbours(self, side: int) -> str:
+        """The sides that work just below and above ``side``, or the smallest one."""
+        below = side // self.step * self.step
+        return f"{below} or {below + self.step}" if below >= self._least else f"{self._least} or more"
 
 
 def check_arguments(*, num_classes: int, in_channels: int, width: float) -> None:
     """Refuse what no net can be made of.
 
     Raises:
-        ModelError: there is no class or more than 255, no channel, or no width.
+        ModelError: there is no class or more than 255, no channel, or no width; or text in a number's place.
     """
-    if not 1 <= num_classes <= MAX_CLASSES:
-        raise ModelError(f"num_classes is {num_classes}", f"a mask has 1 to {MAX_CLASSES} classes")
-    if in_channels < 1:
-        raise ModelError(f"in_channels is {in_channels}", "1 is grey, 3 is colour")
-    if width <= 0:
-        raise ModelError(f"width is {width}", "1 is the published width, 0.25 a quarter of its channels")
+    if not (_is_whole(num_classes) and 1 <= num_classes <= MAX_CLASSES):
+        raise ModelError(f"num_classes is {num_classes!r}", f"a mask has 1 to {MAX_CLASSES} classes")
+    if not (_is_whole(in_channels) and in_channels >= 1):
+        raise ModelError(f"in_channels is {in_channels!r}", "1 is grey, 3 is colour")
+    if not (isinstance(width, (int, float)) and 0 < width < math.inf):
+        raise ModelError(f"width is {width!r}", "1 is the published width, 0.25 a quarter of its channels")
 
 
 def check_choice(name: str, value: object, choices: Collection[object]) -> None:
@@ -91,6 +102,11 @@ def check_choice(name: str, value: object, choices: Collection[object]) -> None:
 def scaled(channels: int, width: float) -> int:
     """``channels`` times ``width``: a multiple of 8, unless ``width`` is 1, and never below 8."""
     return channels if width == 1 else max(8, round(channels * width / 8) * 8)
+
+
+def _is_whole(value: object) -> bool:
+    """Arguments come from a command line too, where True and 2.5 are as easily written as 2."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _ended(scores: Tensor, end: End) -> Tensor:
