@@ -71,7 +71,6 @@ class UNet(SegmentationNet):
     """See ``unet``."""
 
     step = 16
-    smallest = 32
 
     def __init__(self, num_classes: int, in_channels: int, width: float) -> None:
         check_arguments(num_classes=num_classes, in_channels=in_channels, width=width)
@@ -100,17 +99,18 @@ def unet(num_classes: int = 2, in_channels: int = 3, width: float = 1.0) -> UNet
 
     Stages of a 1x3x512x512 image at width 1 (NCHW, float32), two 3x3 convolutions with ReLU each:
 
-        downs.0    1 x   64 x 512 x 512
-        downs.1    1 x  128 x 256 x 256   behind 2x2 maximum pooling, as the next
-        downs.2    1 x  256 x 128 x 128
-        downs.3    1 x  512 x  64 x  64   dropout 0.5 behind it
-        downs.4    1 x 1024 x  32 x  32   dropout 0.5 behind it
-        ups.0      1 x  512 x  64 x  64   nearest x2, 2x2 convolution to 512, joined with downs.3, two convolutions
-        ups.1      1 x  256 x 128 x 128   likewise with downs.2
-        ups.2      1 x  128 x 256 x 256   likewise with downs.1
-        ups.3      1 x   64 x 512 x 512   likewise with downs.0
-        head       1 x    C x 512 x 512   3x3 convolution to the classes with ReLU, 1x1 convolution, softmax;
-                                          for two classes 3x3 to 2, 1x1 to one score, sigmoid
+        downs.0          1 x   64 x 512 x 512
+        downs.1          1 x  128 x 256 x 256   behind 2x2 maximum pooling, as the next
+        downs.2          1 x  256 x 128 x 128
+        downs.3          1 x  512 x  64 x  64   dropout 0.5 behind it
+        downs.4          1 x 1024 x  32 x  32   dropout 0.5 behind it
+        decoder.ups.0    1 x  512 x  64 x  64   nearest x2, 2x2 convolution to 512 with ReLU, joined with downs.3,
+                                                two convolutions
+        decoder.ups.1    1 x  256 x 128 x 128   likewise with downs.2
+        decoder.ups.2    1 x  128 x 256 x 256   likewise with downs.1
+        decoder.ups.3    1 x   64 x 512 x 512   likewise with downs.0
+        head             1 x    C x 512 x 512   3x3 convolution to the classes with ReLU, 1x1 convolution, softmax;
+                                                for two classes 3x3 to 2, 1x1 to one score, sigmoid
 
     The paper's convolutions are not padded: of 572x572 pixels it scores the inner 388x388.
 
