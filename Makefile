@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_EXTRA ?=
 OUT ?= demo
 
-.PHONY: demo test lint bench sanitize test-zoo install train-demo calib-data dist clean
+.PHONY: demo test lint bench sanitize test-zoo install train-demo nets-page calib-data dist clean
 
 $(VENV)/.installed: setup.py pyproject.toml constraints.txt $(wildcard edgeseg/imaging/native/*)
 	$(PYTHON) -m venv $(VENV)
@@ -60,6 +60,10 @@ test-zoo: $(ZOO)/.installed
 
 train-demo: install
 	$(BIN)/python scripts/train_demo_net.py
+
+# Measures the built-in nets, trains a narrow one of each, writes docs/nets.md; about two hours on two cores.
+nets-page: install
+	$(BIN)/python scripts/measure_nets.py
 
 calib-data: install
 	$(BIN)/python -m edgeseg.calib_data.generate --out edgeseg/calib_data

@@ -3,7 +3,7 @@
     python scripts/measure_nets.py [NAME ...] [--without-training | --without-timing]
 
 Each net is measured in a process of its own at its published size and width, with random weights that look at
-photographs; a narrow one of it is then trained for a few minutes on synthetic scenes. The figures go to
+photographs; a narrow one of it is then trained for a minute or two on synthetic scenes. The figures go to
 edgeseg/export/nets/measured.json, which ``edgeseg export --list`` shows, to docs/nets.json and the page docs/nets.md.
 """
 
@@ -53,7 +53,7 @@ DOCS = ROOT / "docs"
 TRAINED_PATH = DOCS / "nets.json"
 #: INT8 at full width is calibrated on as many frames: enough for its speed; accuracy is judged on the trained nets
 CALIBRATION_FRAMES = 4
-TRAINED_WIDTH, TRAINED_HW, TRAINED_STEPS, TRAINING_SCENES = 0.25, (128, 256), 300, 160
+TRAINED_WIDTH, TRAINED_HW, TRAINED_STEPS, TRAINING_SCENES = 0.125, (128, 256), 200, 160
 PICTURED_FRAME = "0004"
 PICTURE_HW = (192, 384)
 UNTRAINED = {"mask-rcnn": "its training needs boxes and proposals, which this page's does not have"}
