@@ -5,15 +5,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgeseg.errors import ModelError
-from edgeseg.export.nets.base import SegmentationNet, check_arguments, scaled
+from edgeseg.export.nets.base import SegmentationNet, check_arguments, check_choice, scaled
 from edgeseg.export.nets.layers import Bilinear, cropped_like, he_initialised
 from edgeseg.export.nets.vgg import CONVOLUTIONS, Vgg, VggName
 
-__all__ = ["ConvolutionalVgg", "Fcn", "fcn2s", "fcn8s", "fcn16s", "fcn32s"]
+__all__ = ["SMALLEST", "ConvolutionalVgg", "Fcn", "fcn2s", "fcn8s", "fcn16s", "fcn32s"]
 
 FULLY_CONNECTED = 4096
 DROPOUT = 0.5
+SMALLEST = 32  # of 16 pixels the fourth pooling leaves one, which OpenVINO refuses to pool by 2x2
 
 
 class ConvolutionalVgg(Vgg):
@@ -34,8 +34,7 @@ class ConvolutionalVgg(Vgg):
     """
 
     def __init__(self, name: VggName, *, in_channels: int, width: float) -> None:
-        if name not in CONVOLUTIONS:
-            raise ModelError(f"backbone is '{name}'", f"choose one of {', '.join(CONVOLUTIONS)}")
+        check_choice("backbone", name, CONVOLUTIONS)
         super().__init__(name, in_channels=in_channels, width=width)
         inner = scaled(FULLY_CONNECTED, width)
         self.classifier = nn.Sequential(
@@ -60,6 +59,8 @@ class Fcn(SegmentationNet):
     Args:
         stride: 32, 16, 8, 4 or 2; pixels of the image, along a side, to one of the finest map that is scored.
     """
+
+    smallest = SMALLEST
 
     def __init__(
         self,
@@ -156,11 +157,12 @@ def fcn8s(
 
     Deconvolutions begin as bilinear interpolation and learn. The last is fixed in the paper (section 4.3) and is none
     here, so that the runtime does it: it differs from a deconvolution in the outermost half of a stride only, whose
-    scores a deconvolution makes less, of all classes alike, and their order is the same.
+    scores a deconvolution makes smaller, those of all classes alike, so that their order is the same.
 
-    The image may have any size. The paper pads it by 100 pixels and crops the scores; here every convolution keeps its
-    map's size, poolings round up, and what an enlarged map has beyond the finer one is cropped at the bottom and the
-    right. Of sizes that are no multiples of the stride, the last crop keeps the enlargement in the engine.
+    The image may have any size from 32x32 on. The paper pads it by 100 pixels and crops the scores; here every
+    convolution keeps its map's size, poolings round up, and what an enlarged map has beyond the finer one is cropped
+    at the bottom and the right. Of a size that is no multiple of the stride, the last crop keeps the enlargement in
+    the engine.
 
     Args:
         num_classes: 1 to 255; 21 are PASCAL VOC's.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from edgeseg.export.nets.base import SegmentationNet, check_arguments
-from edgeseg.export.nets.fcn import ConvolutionalVgg
+from edgeseg.export.nets.fcn import SMALLEST, ConvolutionalVgg
 from edgeseg.export.nets.layers import Bilinear, cropped_like, he_initialised
 
 __all__ = ["FcnVgg19", "fcn8s_vgg19"]
@@ -17,6 +17,8 @@ __all__ = ["FcnVgg19", "fcn8s_vgg19"]
 
 class FcnVgg19(SegmentationNet):
     """See ``fcn8s_vgg19``."""
+
+    smallest = SMALLEST
 
     def __init__(self, num_classes: int, in_channels: int, width: float) -> None:
         check_arguments(num_classes=num_classes, in_channels=in_channels, width=width)
@@ -39,7 +41,11 @@ class FcnVgg19(SegmentationNet):
 
 
 def _average(features: nn.Sequential) -> None:
-    """Let every pooling but the last average; at an odd side's end it averages the pixels that there are."""
+    """Let every pooling but the last average.
+
+    What lies beyond an odd side's end must not be counted: where it is, runtimes divide by different numbers
+    (onnxruntime issue 16203).
+    """
     poolings = [index for index, layer in enumerate(features) if isinstance(layer, nn.MaxPool2d)]
     for index in poolings[:-1]:
         features[index] = nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False)
@@ -61,7 +67,7 @@ def fcn8s_vgg19(num_classes: int = 151, in_channels: int = 3, width: float = 1.0
         output         1 x 224 x 224          int64, the class of the highest score
 
     The deconvolutions have biases, and begin as bilinear interpolation of some of their inputs. Poolings round up, and
-    enlarged maps are cropped at the bottom and the right: any image of 224x224 and more works, and smaller ones do.
+    enlarged maps are cropped at the bottom and the right: images of any size from 32x32 on work.
     Colours are RGB, 0 to 255, less 123.68, 116.779 and 103.939.
 
     Args:
