@@ -25,7 +25,6 @@ import cv2
 import jinja2
 import numpy as np
 import torch
-from edgeseg.export.measured import MEASURED_PATH, Machine, Measured, NetFigures, read_measured, write_measured
 from net_lab import PHOTOGRAPHS, SEED, build, engine_path, export, masks_of, photographs, settled, write_frames
 from scene_training import Scenes, Schedule, draw_scenes, train
 from torch import nn
@@ -35,6 +34,7 @@ from edgeseg.accuracy import evaluate_engines
 from edgeseg.data import LabelledSet, shipped_data
 from edgeseg.export.catalogue import BUILT_IN, BuiltIn
 from edgeseg.export.loading import load_net
+from edgeseg.export.measured import MEASURED_PATH, Machine, Measured, NetFigures, read_measured, write_measured
 from edgeseg.files import atomic_path
 from edgeseg.graph.counting import count
 from edgeseg.graph.reading import read_graph
