@@ -107,6 +107,10 @@ class _Reader:
         self._on_image(self._count)
         return {self._name: self._preprocessor.tensor(frame_bgr)}
 
+    def get_first(self) -> dict[str, NDArray[Any]]:
+        """For ModelOpt's trial run, by which it learns how large the matrices of a product are."""
+        return {self._name: self._preprocessor.tensor(next(iter(self._images)))}
+
     def __iter__(self) -> Iterator[dict[str, NDArray[Any]]]:
         while (batch := self.get_next()) is not None:
             yield batch

@@ -57,6 +57,20 @@ def test_inputs_and_outputs_stay_float32_in_every_precision(chain: Any, tmp_path
     assert (spec.kind, spec.high_precision) == (kind, "fp16")
 
 
+def test_int8_takes_a_net_with_matrix_products(chain: Any, tmp_path: Path) -> None:
+    """ModelOpt looks at their sizes in a trial run; adaptive pooling and attention have them."""
+    model = read_model_spec(chain.onnx, sha256=sha256_of_file(chain.onnx))
+    net = onnx.load(chain.onnx)
+    logits = net.graph.output[0].name
+    net.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(32, dtype=np.float32), "matrix"))
+    net.graph.node.append(onnx.helper.make_node("MatMul", [logits, "matrix"], ["product"]))
+    net.graph.output[0].name = "product"
+    onnx.save(net, tmp_path / "product.onnx")
+    request = PrecisionRequest(kind="int8", high_precision="fp32", images=CalibrationSet(chain.images))
+    path, _ = apply_precision(tmp_path / "product.onnx", tmp_path / "net.onnx", model.input, request)
+    assert {"MatMul", "QuantizeLinear"} <= {node.op_type for node in onnx.load(path).graph.node}
+
+
 def test_int8_and_images_go_together(chain: Any) -> None:
     with pytest.raises(BuildError, match="--calib-data"):
         PrecisionRequest(kind="int8", high_precision="fp32")
