@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.export import ExportedProgram
 
-__all__ = ["load_checkpoint"]
+__all__ = ["COUNTER", "Adapt", "load_checkpoint"]
 
+#: makes of a file's weights, and the net's own, what is to be loaded, and sentences for the user
+Adapt = Callable[[Table, Table], tuple["dict[str, Tensor]", tuple[str, ...]]]
 COUNTER = "num_batches_tracked"  # of batch normalisation; missing in old files, and of no use in inference
+FEW = 0.1  # a smaller share of the net's keys is found in any file: "0.weight" fits every Sequential
 #: what averaging and the profiler thop leave among the weights
 BOOKKEEPING = {"n_averaged", "total_ops", "total_params"}
 
@@ -32,6 +35,7 @@ def load_checkpoint(
     weights_key: str | None = None,
     class_argument: str | None = None,
     expected_classes: int | None = None,
+    adapt: Adapt | None = None,
 ) -> tuple[str, ...]:
     """Load weights into ``net``; every key must fit.
 
@@ -46,6 +50,7 @@ def load_checkpoint(
         weights_key: where in the file the weights are, such as ``model_ema``; overrides the choice.
         class_argument: the factory's argument for the number of classes; named where the file has another number.
         expected_classes: the number of classes that the user has named; told there too.
+        adapt: changes the weights before they are held against the net.
     Returns:
         Sentences for the user: what was chosen, left out or converted.
     Raises:
@@ -61,11 +66,12 @@ def load_checkpoint(
     place = _chosen(path, places, tables, weights_key)
     weights = _below(tables[place.table], place.prefix)
     _refuse_quantised(path, weights, expected)
+    weights, adapted = (weights, ()) if adapt is None else adapt(weights, expected)
     misfit = _load(module, path, weights, expected)
     if misfit:
         where = f"{path} (its {place.label})" if place.label else str(path)
         raise misfit_error(where, misfit, class_argument=class_argument, expected_classes=expected_classes)
-    return (*_notes_on_choice(place, places, tables), *_notes_on_weights(weights, expected))
+    return (*_notes_on_choice(place, places, tables), *adapted, *_notes_on_weights(weights, expected))
 
 
 def _module(net: nn.Module | ExportedProgram, path: Path) -> nn.Module:
@@ -82,7 +88,7 @@ def _target(module: nn.Module, content: object, tables: Mapping[str, Table]) -> 
         keys = {key for key in _tensors(one) if not key.endswith(COUNTER)}
         places = places_of(keys, content, tables)
         share = places[0].count / len(keys) if places else 0
-        found.append((share, one, places))
+        found.append((share, one, places) if share >= FEW else (0, one, []))
     _, target, places = max(found, key=lambda one: one[0])  # the outermost of equals
     return target, places
 
