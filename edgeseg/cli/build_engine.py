@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import click
 
 from edgeseg.cli.console import SizeHW, progress_bar
-from edgeseg.cli.frame_options import frame_options
-
-if TYPE_CHECKING:
-    from edgeseg.spec import FrameOptions
+from edgeseg.cli.frame_options import FrameWords, frame_options
 
 
 @click.command("build-engine")
@@ -56,7 +53,7 @@ def build_engine(
     fold_normalisation: bool,
     labels: Path | None,
     classes: int | None,
-    frame: FrameOptions | None,
+    frame: FrameWords,
 ) -> None:
     """Build an engine out of ONNX and the sidecar that `edgeseg export` wrote beside it.
 
@@ -67,7 +64,6 @@ def build_engine(
     from edgeseg.builder.build import BuildOptions, ReadyModel
     from edgeseg.builder.build import build_engine as build
     from edgeseg.graph.preparing import PrepareOptions
-    from edgeseg.spec import FrameOptions
 
     if precision != "int8" and (calib_data or calib_method):
         raise click.UsageError(f"--calib-data and --calib-method do nothing for --precision {precision}")
@@ -78,7 +74,7 @@ def build_engine(
         raise click.UsageError(
             f"{target} would take the place of a model or a sidecar; name the engine {target.stem}.engine"
         )
-    ready = ReadyModel(frame=frame or FrameOptions(), labels=labels, classes=classes)
+    ready = ReadyModel(frame=frame.over(), labels=labels, classes=classes)
     options = BuildOptions(
         backend=best_backend() if backend == "auto" else backend,
         precision=precision,

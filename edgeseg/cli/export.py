@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeseg.cli.console import SizeHW
-from edgeseg.cli.frame_options import frame_options
+from edgeseg.cli.frame_options import FrameWords, frame_options
+from edgeseg.cli.net_list import print_nets, refuse_company
+from edgeseg.cli.net_options import Weights, frame_lines, given_word, image_of
 
 if TYPE_CHECKING:
     from edgeseg.export.parity import Parity
-    from edgeseg.spec import FrameOptions, ProfileSpec
+    from edgeseg.spec import ProfileSpec
 
 Size = tuple[int, int]
 
 
 @click.command()
-@click.argument("model")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The ONNX file to write.")
+@click.argument("model", required=False, metavar="MODEL")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The ONNX file to write.  [required]")
+@click.option("--list", "lists_nets", is_flag=True, help="Show the built-in nets, and do nothing else.")
 @click.option(
     "--input-size", type=SizeHW(), help="What the net takes, height x width: 512x1024; built-in nets know it."
 )
@@ -29,6 +32,11 @@ Size = tuple[int, int]
 @click.option("--size-step", type=click.IntRange(1), help="Free heights and widths are multiples of this.")
 @click.option("--max-batch", type=click.IntRange(1), help="Largest batch, where the batch stays free.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights: .safetensors, .pt, .pth, .ckpt.")
+@click.option(
+    "--backbone-checkpoint",
+    type=click.Path(path_type=Path),
+    help="A classifier's published weights, for a built-in net's backbone alone.",
+)
 @click.option("--weights-key", help="Where in the checkpoint the weights are, such as model_ema.")
 @click.option("--arg", "arguments", multiple=True, metavar="NAME=VALUE", help="Argument of the factory (repeatable).")
 @click.option("--labels", type=click.Path(path_type=Path), help="JSON of class names and colours.")
@@ -38,69 +46,56 @@ Size = tuple[int, int]
 @click.option("--opset", type=click.IntRange(17, 23), default=19, show_default=True, help="ONNX operator set.")
 @click.option("--sample", type=click.Path(path_type=Path), help="Picture for the comparison with PyTorch.")
 def export(
-    model: str,
-    out: Path,
+    model: str | None,
+    out: Path | None,
+    lists_nets: bool,
     input_size: Size | None,
     min_size: Size | None,
     max_size: Size | None,
     size_step: int | None,
     max_batch: int | None,
     checkpoint: Path | None,
+    backbone_checkpoint: Path | None,
     weights_key: str | None,
     arguments: tuple[str, ...],
     labels: Path | None,
     classes: int | None,
-    frame: FrameOptions | None,
+    frame: FrameWords,
     output: str | None,
     opset: int,
     sample: Path | None,
 ) -> None:
     """Export a PyTorch net to ONNX, checked against PyTorch on a real picture.
 
-    MODEL is a built-in net's name, which knows its input size; package.module:factory or file.py:Class;
-    torchvision:NAME, smp:NAME (segmentation_models_pytorch) or transformers:FOLDER where those packages are installed;
-    or a file of torch.export (.pt2) or TorchScript.
+    MODEL is a built-in net's name, which knows its input size (--list shows them); package.module:factory or
+    file.py:Class; torchvision:NAME, smp:NAME (segmentation_models_pytorch) or transformers:FOLDER where those packages
+    are installed; or a file of torch.export (.pt2) or TorchScript.
     """
     from edgeseg.data import shipped_data
-    from edgeseg.export.catalogue import find_built_in, is_bare_name
-    from edgeseg.export.checkpoints import load_checkpoint
     from edgeseg.export.loading import load_net
     from edgeseg.export.onnx_export import ExportOptions, export_model
     from edgeseg.imaging.images import read_image
     from edgeseg.imaging.palettes import labels_for
-    from edgeseg.spec import FrameOptions
 
+    if lists_nets:
+        refuse_company("--list")
+        print_nets()
+        return
+    model = given_word("model", model, "'edgeseg export --list' shows the built-in nets.")
+    out = given_word("out", out, "Write -o net.onnx.")
     if out.suffix != ".onnx":
         raise click.UsageError(f"{out} must end in .onnx")
-    if weights_key and checkpoint is None:
-        raise click.UsageError("--weights-key does nothing without --checkpoint")
+    weights = Weights(checkpoint=checkpoint, backbone=backbone_checkpoint, key=weights_key)
     given = dict(_argument(word) for word in arguments)
-    built_in = find_built_in(model) if is_bare_name(model) else None
-    if built_in is not None:
-        input_size, frame = input_size or built_in.size_hw, frame or built_in.frame_for(given)
-    if input_size is None:
-        raise click.UsageError("--input-size says what the net takes, height x width: --input-size 512x1024")
-    profile = _profile(input_size, min_size, max_size, size_step, max_batch)
+    size_hw, taken = image_of(model, given, input_size, frame)
+    profile = _profile(size_hw, min_size, max_size, size_step, max_batch)
     sample_bgr = read_image(sample or shipped_data() / "validation" / "images" / "0000.jpg")
     loaded = load_net(model, given)
-    notes = [*loaded.notes]
-    if checkpoint is not None:
-        notes += load_checkpoint(
-            loaded.net,
-            checkpoint,
-            weights_key=weights_key,
-            class_argument=loaded.class_argument,
-            expected_classes=classes,
-        )
-    elif not loaded.has_weights:
-        notes.append("no --checkpoint: the weights are what the factory makes")
-    options = ExportOptions(
-        size_hw=input_size, frame=frame or FrameOptions(), output=output, opset=opset, profile=profile
-    )
+    notes = [*loaded.notes, *weights.load_into(loaded, expected_classes=classes)]
     result = export_model(
         loaded.net,
         out,
-        options,
+        ExportOptions(size_hw=size_hw, frame=taken, output=output, opset=opset, profile=profile),
         labels=lambda count: labels_for(count, labels, expected=classes),
         sample_bgr=sample_bgr,
     )
@@ -111,7 +106,7 @@ def export(
         f"{out}: {result.onnx_bytes / 1e6:.2f} MB, {spec.input.shape} -> {spec.head.dtype} {spec.head.shape}, "
         f"opset {opset}"
     )
-    for line in _parity_lines(result.parity):
+    for line in (*frame_lines(spec.input), *_parity_lines(result.parity)):
         click.echo(line)
 
 

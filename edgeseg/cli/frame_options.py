@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from edgeseg.spec import FrameOptions
 
-__all__ = ["frame_options"]
+__all__ = ["FrameWords", "frame_options"]
 
 NAMES = ("mean", "std", "colour", "resize", "interpolation", "pad_value")
 
@@ -48,23 +49,48 @@ OPTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class FrameWords:
+    """What was said of frames; true where anything was."""
+
+    given: Mapping[str, Any]
+
+    def __bool__(self) -> bool:
+        return bool(self.given)
+
+    def over(self, base: FrameOptions | None = None) -> FrameOptions:
+        """What was given, and ``base``, or the defaults, for the rest.
+
+        Grey's mean and std say nothing of colours, nor theirs of grey: of another base, only the rest is taken.
+
+        Raises:
+            click.UsageError: they do not go together.
+        """
+        from edgeseg.spec import FrameOptions
+
+        base = base or FrameOptions()
+        colour = self.given.get("colour", base.colour)
+        if (colour == "GRAY") != (base.colour == "GRAY"):
+            base = replace(base, mean=FrameOptions.mean, std=FrameOptions.std)
+        frame = replace(base, **self.given)
+        _check(frame, self.given)
+        return frame
+
+
 def frame_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options; the command gets them as ``frame``, None where none of them was given."""
+    """Add the options; the command gets them as ``frame``, FrameWords."""
 
     @functools.wraps(command)
     def wrapped(**words: Any) -> None:
         given = {name: value for name in NAMES if (value := words.pop(name)) is not None}
-        command(frame=_checked(given) if given else None, **words)
+        command(frame=FrameWords(given), **words)
 
     for option in reversed(OPTIONS):
         wrapped = option(wrapped)
     return wrapped
 
 
-def _checked(given: dict[str, Any]) -> FrameOptions:
-    from edgeseg.spec import FrameOptions
-
-    frame = FrameOptions(**given)
+def _check(frame: FrameOptions, given: Mapping[str, Any]) -> None:
     channels = 1 if frame.colour == "GRAY" else 3
     if not len(frame.mean) == len(frame.std) == channels:
         raise click.UsageError(f"{frame.colour} takes {channels} value(s) of --mean and of --std")
@@ -72,4 +98,3 @@ def _checked(given: dict[str, Any]) -> FrameOptions:
         raise click.UsageError("--std must be above 0")
     if "pad_value" in given and frame.resize != "letterbox":
         raise click.UsageError(f"--pad-value does nothing for --resize {frame.resize}")
-    return frame

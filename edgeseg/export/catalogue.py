@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from edgeseg.errors import ModelError
-from edgeseg.export.factories import nearest
 from edgeseg.spec import FrameOptions
 
 __all__ = ["BUILT_IN", "BuiltIn", "find_built_in", "is_bare_name"]
@@ -36,13 +36,29 @@ class BuiltIn:
     source: str
     frame: FrameOptions = field(default_factory=FrameOptions)
 
+    def channels_for(self, arguments: Mapping[str, object]) -> int:
+        """How many channels the net's image has, made with these arguments.
+
+        Raises:
+            ModelError: frames do not have as many.
+        """
+        channels = arguments.get("in_channels", 1 if self.frame.colour == "GRAY" else 3)
+        if channels == 1:
+            return 1
+        if channels == 3:
+            return 3
+        raise ModelError(f"in_channels is {channels!r}", "frames have 1 channel (grey) or 3 (colour)")
+
     def frame_for(self, arguments: Mapping[str, object]) -> FrameOptions:
-        """``frame``, or the same for grey or for colour where ``in_channels`` says that the image is another."""
-        channels = arguments.get("in_channels")
-        is_grey = self.frame.colour == "GRAY"
-        if channels == 1 and not is_grey:
-            return GREY
-        return FrameOptions() if channels == 3 and is_grey else self.frame
+        """``frame``, or the same for grey or for colour where ``in_channels`` says that the image is another.
+
+        Raises:
+            ModelError: frames do not have as many channels.
+        """
+        is_grey = self.channels_for(arguments) == 1
+        if is_grey == (self.frame.colour == "GRAY"):
+            return self.frame
+        return GREY if is_grey else FrameOptions()
 
 
 def find_built_in(name: str) -> BuiltIn:
@@ -52,9 +68,11 @@ def find_built_in(name: str) -> BuiltIn:
         ModelError: there is none; names the nearest.
     """
     if name not in BUILT_IN:
+        near = difflib.get_close_matches(name.lower(), BUILT_IN, n=3)
+        hint = f"nearest is {', '.join(near)}; " if near else ""
         raise ModelError(
             f"there is no built-in net '{name}'",
-            f"{nearest(name, BUILT_IN)}; 'edgeseg export --list' shows all, package.module:factory names your own",
+            f"{hint}'edgeseg export --list' shows all, package.module:factory names your own",
         )
     return BUILT_IN[name]
 
