@@ -140,7 +140,7 @@ def test_image_level_features_are_the_same_everywhere_and_follow_the_whole_image
 
 
 def test_a_fresh_resnet_101_does_not_enlarge_a_change_of_its_image_beyond_measure() -> None:
-    # 31 times; if the last BatchNorm of every block began at 1 it would be 840, and INT8's rounding would change every mask
+    # 31 times; if the last BatchNorm of every block began at 1 it would be 840, and INT8's rounding decide
     torch.manual_seed(0)
     backbone = deeplab_v3(width=0.125).backbone.train()  # in training each BatchNorm has the image's statistics
     image = torch.rand(2, 3, 65, 65)
