@@ -150,7 +150,8 @@ def _left(value: ir.Value, chain: list[Link], start: int, failures: list[_Failur
     """What kept a reading from beginning before ``start``; nothing where only ordinary layers come before it."""
     source = (chain[0].data if chain else value).producer()
     before = [link.node for link in chain[:start]]
-    if not any(node.op_type in NOTABLE for node in ([source] if source is not None else []) + before):
+    is_worth_it = source is not None and source.op_type in NOTABLE
+    if not is_worth_it and not any(node.op_type in NOTABLE | {"ConvTranspose"} for node in before):
         return ""
     if not before:
         return f"{described(source)} (it takes more than one value and single numbers)" if source is not None else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from edgeseg.graph.access import constant_of
+from edgeseg.graph.tail_deconvolution import is_interpolation
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -15,7 +16,7 @@ __all__ = ["NOTABLE", "Link", "Nature", "chain_to", "natures_of"]
 Nature = Literal["logits", "probabilities", "ids"]
 
 MOVING = frozenset(("Flatten", "Gather", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"))
-KEEPING = MOVING | {"Cast", "Clip", "Dropout", "Identity", "Resize", "Upsample"}
+KEEPING = MOVING | {"Cast", "Clip", "ConvTranspose", "Dropout", "Identity", "Resize", "Upsample"}
 ACTIVATIONS = frozenset(("HardSigmoid", "Sigmoid", "Softmax"))
 DECISIONS = frozenset(
     ("ArgMax", "ArgMin", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Round", "TopK", "Where")
@@ -39,6 +40,7 @@ class Link(NamedTuple):
 def chain_to(value: ir.Value) -> list[Link]:
     """The nodes before a value that work on one other value each, up to the next layer with weights; in their order.
 
+    A deconvolution that interpolates is no such layer, and the only ConvTranspose in a chain.
     Nothing else needs what passes between them, but for a shape: whatever reached the output otherwise would come in
     as a second value.
     """
@@ -54,6 +56,8 @@ def _link(value: ir.Value) -> Link | None:
     if node is None:
         return None
     inputs = [one for one in node.inputs if one is not None]
+    if node.op_type == "ConvTranspose":
+        return Link(node, inputs[0], value) if is_interpolation(node) else None
     arrays = [constant_of(one) for one in inputs]
     if node.op_type in SET_BY_INPUTS:
         return Link(node, inputs[0], value) if arrays[0] is None else None

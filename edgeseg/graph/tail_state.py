@@ -21,6 +21,7 @@ Scores = Literal["logits", "probabilities"]
 FLOATS = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")
 #: the largest class id that a type holds exactly
 LARGEST = {"BOOL": 1, "INT8": 127, "BFLOAT16": 256, "UINT8": 255}
+ZERO = 1e-6  # "at least 0.5", as a probability, is "more than -1.2e-7" as a score
 WIDE = ("FLOAT", "FLOAT16", "DOUBLE", "INT16", "INT32", "INT64", "UINT16", "UINT32", "UINT64")
 
 
@@ -30,7 +31,8 @@ class TailState:
 
     ``axes`` has a letter for every axis: C, H, W, or 1 for an axis of size 1 without a meaning. ``scores`` says what
     the tail began with; ``activation``, what was applied since, and ``upsample``, how it was enlarged since.
-    ``threshold`` is on the scores that the tail began with.
+    ``threshold`` is on the scores that the tail began with. ``fades`` says that towards the border a factor makes
+    them smaller than ``upsample`` makes them.
     """
 
     axes: str
@@ -41,6 +43,7 @@ class TailState:
     activation: str = ""
     upsample: UpsampleSpec | None = None
     threshold: float | None = None
+    fades: bool = False
     cut: tuple[str, ...] = ()
 
     @property
@@ -75,6 +78,9 @@ def _words(link: Link, state: TailState) -> str:
         form = "linear" if rule.mode == "bilinear" else f"nearest {rule.rounding}"
         small, large = (_size_hw(state.axes, shape) for shape in (before, after))
         return f"Resize {form} {rule.coordinates} {small[0]}x{small[1]} -> {large[0]}x{large[1]}"
+    if node.op_type == "ConvTranspose":
+        small, large = (_size_hw(state.axes, shape) for shape in _shapes(link))
+        return f"ConvTranspose bilinear {small[0]}x{small[1]} -> {large[0]}x{large[1]}"
     if node.op_type.startswith(("Greater", "Less")):
         return f"{node.op_type} {_bound(link).item():g}"
     return node.op_type
@@ -212,6 +218,8 @@ def _thresholded(state: TailState, threshold: float) -> TailState:
         threshold = math.log(threshold / (1.0 - threshold))
     if not abs(threshold) < 2.0**127:  # false for a NaN too
         raise Unrecognised(f"threshold {threshold:g}")
+    if state.fades and abs(threshold) > ZERO:
+        raise Unrecognised(f"threshold {threshold:g} on scores that fade towards the border")
     return replace(state, kind="ids", threshold=threshold)
 
 
@@ -254,21 +262,37 @@ def _where(link: Link, state: TailState) -> TailState:
 def _resized(link: Link, state: TailState) -> TailState:
     before, after = _shapes(link)
     upsample = read_resize(link.node, state.axes, before, after)
-    if before == after:
-        return state
+    return state if before == after else _enlarged(state, upsample, _size_hw(state.axes, after))
+
+
+def _deconvolved(link: Link, state: TailState) -> TailState:
+    """One that interpolates; a chain has no other."""
+    before, after = _shapes(link)
+    strides: Sequence[int] = attribute(link.node, "strides", (1, 1))
+    if state.axes != "1CHW":
+        raise Unrecognised(f"over other axes than height and width: {state.axes}")
+    if after[2:] != (before[2] * strides[0], before[3] * strides[1]):
+        raise Unrecognised(f"turns {before} into {after}, not times {strides[0]}x{strides[1]}")
+    if state.meaning == "probabilities":
+        raise Unrecognised("lets probabilities fade towards the border")
+    return replace(_enlarged(state, UpsampleSpec(), after[2:]), fades=True)
+
+
+def _enlarged(state: TailState, upsample: UpsampleSpec, size_hw: tuple[int, ...]) -> TailState:
     is_linear = upsample.mode == "bilinear"
     if state.upsample is not None:
-        raise Unrecognised("a second Resize; the last one can be done by the runtime")
+        raise Unrecognised("a second enlargement; the last one can be done by the runtime")
     if is_linear and state.kind == "ids":
         raise Unrecognised("interpolates class ids")
     if is_linear and state.activation:
         raise Unrecognised(f"interpolates what {state.activation} made")
-    return replace(state, upsample=upsample, size_hw=_size_hw(state.axes, after))
+    return replace(state, upsample=upsample, size_hw=(size_hw[0], size_hw[1]))
 
 
 RULES: dict[str, Callable[[Link, TailState], TailState]] = {
     "ArgMax": _arg_max,
     "Cast": _cast,
+    "ConvTranspose": _deconvolved,
     "Dropout": _dropout,
     "Flatten": _reaxed,
     "Gather": _gather,

@@ -170,7 +170,7 @@ def test_only_the_second_of_two_resizes_is_cut() -> None:
     tail, model = cut(scored(body, more=more))
     assert op_types(model) == ["Conv", "Resize"]
     assert (tail.head.size_hw, tail.head.uncut_hw) == ((12, 18), (24, 36))
-    assert "a second Resize" in tail.left
+    assert "a second enlargement" in tail.left
 
 
 def test_probabilities_that_are_interpolated_stay_probabilities() -> None:
