@@ -71,6 +71,33 @@ def test_int8_takes_a_net_with_matrix_products(chain: Any, tmp_path: Path) -> No
     assert {"MatMul", "QuantizeLinear"} <= {node.op_type for node in onnx.load(path).graph.node}
 
 
+def test_int8_leaves_ranks_and_what_follows_them_to_the_next_weights(chain: Any, tmp_path: Path) -> None:
+    """Boxes' coordinates would be pixels off, and most scores ties."""
+    model = read_model_spec(chain.onnx, sha256=sha256_of_file(chain.onnx))
+    net, helper = onnx.load(chain.onnx), onnx.helper
+    logits = net.graph.output[0].name
+    arrays = {"count": np.array([32]), "factor": np.full((1, 3, 16, 32), 3, np.float32)}
+    arrays["matrix"] = np.eye(32, dtype=np.float32)
+    net.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in arrays.items())
+    net.graph.node.extend(
+        [
+            helper.make_node("TopK", [logits, "count"], ["best", "places"], "rank"),
+            helper.make_node("Mul", ["best", "factor"], ["scaled"], "scale"),
+            helper.make_node("Add", ["scaled", logits], ["moved"], "move"),
+            helper.make_node("MatMul", ["moved", "matrix"], ["scores"], "score"),
+        ]
+    )
+    net.graph.output[0].name = "scores"
+    onnx.save(net, tmp_path / "ranked.onnx")
+    request = PrecisionRequest(kind="int8", high_precision="fp32", images=CalibrationSet(chain.images))
+    path, _ = apply_precision(tmp_path / "ranked.onnx", tmp_path / "net.onnx", model.input, request)
+    nodes = onnx.load(path).graph.node
+    quantised = {name for node in nodes if node.op_type == "DequantizeLinear" for name in node.output}
+    coarse = {node.name for node in nodes if not quantised.isdisjoint(node.input)}
+    assert "score" in coarse
+    assert coarse.isdisjoint({"rank", "scale", "move"})
+
+
 def test_int8_and_images_go_together(chain: Any) -> None:
     with pytest.raises(BuildError, match="--calib-data"):
         PrecisionRequest(kind="int8", high_precision="fp32")
