@@ -14,6 +14,7 @@ __all__ = ["ASPECTS", "anchors", "clipped", "decoded", "is_large", "overlapping"
 
 ASPECTS = (0.5, 1.0, 2.0)  # height over width
 LARGEST_CHANGE = math.log(1000 / 16)  # of a side's logarithm; torchvision's, as a guard against overflow
+UNIT = 1024  # pixels; a power of two, so that nothing is rounded
 
 
 def anchors(side: int, grid: Tensor, image_hw: tuple[int, int]) -> Tensor:
@@ -65,6 +66,7 @@ def is_large(boxes: Tensor, smallest: float) -> Tensor:
 
 def overlapping(boxes: Tensor, threshold: float) -> Tensor:
     """Which boxes have an intersection over union above ``threshold``: (..., N, 4) -> bool (..., N, N)."""
+    boxes = boxes / UNIT  # areas of whole pixels would be more than float16 holds
     one, other = boxes.unsqueeze(-2), boxes.unsqueeze(-3)
     corners = torch.maximum(one[..., :2], other[..., :2]), torch.minimum(one[..., 2:], other[..., 2:])
     common = (corners[1] - corners[0]).clamp(min=0).prod(-1)

@@ -46,9 +46,10 @@ def joined(maps: Sequence[Tensor]) -> Atlas:
 
 def levels_of(boxes: Tensor, count: int) -> Tensor:
     """From which level a box takes its features, int64 (N,), 0 for P2: the larger, the coarser."""
-    side = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt()
-    bounds = [CANONICAL_SIDE / 2 * 2**level * ROUNDING for level in range(count - 1)]
-    return torch.stack([side >= bound for bound in bounds]).to(torch.int64).sum(0)
+    sides = (boxes[:, 2:] - boxes[:, :2]) / CANONICAL_SIDE  # whose product float16 holds, too
+    area = sides[:, 0] * sides[:, 1]
+    bounds = [(2 ** (level - 1) * ROUNDING) ** 2 for level in range(count - 1)]
+    return torch.stack([area >= bound for bound in bounds]).to(torch.int64).sum(0)
 
 
 def roi_align(atlas: Atlas, boxes: Tensor, size: int) -> Tensor:
