@@ -12,8 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from edgeseg.errors import ModelError
-from edgeseg.export.nets.base import SegmentationNet, check_arguments
+from edgeseg.export.nets.base import SegmentationNet, check_arguments, check_choice
 from edgeseg.export.nets.crf import LocalCrf, Pairwise
 from edgeseg.export.nets.deeplab_v1 import STRIDE, dense_vgg, field_of_view
 from edgeseg.export.nets.layers import enlarged, he_initialised
@@ -44,8 +43,7 @@ class DeepLabV2(SegmentationNet):
         crf_window: int,
     ) -> None:
         check_arguments(num_classes=num_classes, in_channels=in_channels, width=width)
-        if backbone not in get_args(BackboneName):
-            raise ModelError(f"backbone is '{backbone}'", f"it is one of {', '.join(get_args(BackboneName))}")
+        check_choice("backbone", backbone, get_args(BackboneName))
         super().__init__()
         if backbone == "vgg16":
             self._add_vgg(num_classes, in_channels, width)
