@@ -36,7 +36,7 @@ class NetFigures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     Attributes:
         size_hw: of the image, pixels.
-        parameters: of the exported graph.
+        parameters: of the net, without those of auxiliary heads, which training alone has.
         macs: multiplications with addition of one image; None where they cannot be counted.
         fp32_ms: median latency of the engine alone, on the CPU.
         int8_ms: likewise.

@@ -18,6 +18,12 @@ from edgeseg.metrics import agreement  # noqa: E402
 WIDTH = 0.125
 #: what a net needs beside the small width
 ARGUMENTS: dict[str, dict[str, object]] = {
+    # half as many blocks take half the time; DeepLab V2 keeps ResNet-101
+    "deeplab-v3": {"backbone": "resnet50"},
+    "deeplab-v3-cascade": {"backbone": "resnet50"},
+    "deeplab-v3-plus": {"backbone": "resnet50"},
+    "refinenet": {"backbone": "resnet50"},
+    "deeplab-v2-crf": {"backbone": "vgg16"},
     "unet-mini": {"width": 0.5},  # narrower, its weights are fewer bytes than what quantisation adds to the graph
     # of a thousand random boxes, rounding makes some pairs exchange their ranks, each of which repaints a part
     "mask-rcnn": {"level_proposals": 64, "proposals": 32, "candidates": 64, "detections": 16},
