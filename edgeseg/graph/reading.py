@@ -179,11 +179,15 @@ def _check(path: Path) -> None:
 
 
 def _check_shapes(path: Path, model: ir.Model) -> None:
-    """Shape inference that raises; of large weights it needs the shape alone."""
+    """Shape inference that raises; of large weights it needs the shape alone.
+
+    Not of those with one axis: ONNX takes an input with one axis for a list of sizes, and refuses (272,) - (50, 1).
+    """
     onnx, onnx_ir = require("onnx"), require("onnx_ir")
     light = model.clone()
     for name, value in list(light.graph.initializers.items()):
-        if value.const_value is not None and value.const_value.nbytes > DATA_BYTES:
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes > DATA_BYTES and len(tensor.shape) > 1:
             light.graph.initializers.pop(name)
             light.graph.inputs.append(value)
     try:

@@ -121,6 +121,20 @@ def test_a_sum_of_sizes_that_do_not_fit_is_refused(tmp_path: Path) -> None:
     assert "has shapes that do not fit" in message
 
 
+def test_a_long_row_minus_a_column_fits(tmp_path: Path) -> None:
+    arrays = {"zero": np.array(0), "one": np.array([1]), "outer": np.array([0, 1]), "row": np.ones(300, np.float32)}
+    nodes = [
+        helper.make_node("Gather", ["image", "zero"], ["plane"], axis=0),
+        helper.make_node("Gather", ["plane", "zero"], ["table"], axis=0),
+        helper.make_node("Gather", ["table", "zero"], ["values"], axis=1),
+        helper.make_node("Unsqueeze", ["values", "one"], ["column"]),
+        helper.make_node("Sub", ["row", "column"], ["difference"]),
+        helper.make_node("Unsqueeze", ["difference", "outer"], ["y"]),
+    ]
+    graph = read_graph(save(tmp_path / "net.onnx", nodes, weights=arrays))
+    assert list(graph.model.graph.outputs[0].shape or ()) == [1, 1, 8, 300]
+
+
 @pytest.mark.parametrize(
     ("inputs", "told"),
     [
