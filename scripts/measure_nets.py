@@ -85,7 +85,14 @@ def _measure(built_in: BuiltIn, options: argparse.Namespace) -> None:
 
 
 def figures_of(built_in: BuiltIn, folder: Path) -> NetFigures:
-    """Size, speed and agreement at the published width and size."""
+    """Size, agreement and speed at the published width and size."""
+    sizes = sizes_of(built_in, folder)
+    fp32_ms, int8_ms = medians_ms([engine_path(folder / "net.onnx", "openvino", kind) for kind in ("fp32", "int8")])
+    return NetFigures(**sizes, fp32_ms=fp32_ms, int8_ms=int8_ms)
+
+
+def sizes_of(built_in: BuiltIn, folder: Path) -> dict[str, Any]:
+    """What needs no quiet machine; leaves the engines in ``folder``."""
     frames, onnx = photographs(built_in.size_hw), folder / "net.onnx"
     net, expected = settled(built_in, {}, frames, built_in.size_hw)
     export(net, built_in, built_in.size_hw, frames[0], onnx)
@@ -95,20 +102,15 @@ def figures_of(built_in: BuiltIn, folder: Path) -> NetFigures:
     int8 = build(onnx, "openvino", "int8", images=write_frames(frames[:CALIBRATION_FRAMES], folder / "frames"))
     rtx = build(onnx, "tensorrt-rtx", "fp32")
     masks = masks_of(engine_path(onnx, "openvino", "fp32"), frames)
-    latencies = medians_ms([engine_path(onnx, "openvino", kind) for kind in ("fp32", "int8")])
-    figures = NetFigures(
-        size_hw=built_in.size_hw,
-        parameters=parameters,
-        macs=count(simplified(read_graph(onnx).model)).macs,
-        fp32_ms=latencies[0],
-        int8_ms=latencies[1],
-        fp32_bytes=fp32.plan_bytes,
-        int8_bytes=int8.plan_bytes,
-        rtx_bytes=rtx.plan_bytes,
-        agreement=float(np.mean([agreement(*pair) for pair in zip(masks, expected, strict=True)])),
-    )
-    print(f"{built_in.name}: {figures}", flush=True)
-    return figures
+    return {
+        "size_hw": built_in.size_hw,
+        "parameters": parameters,
+        "macs": count(simplified(read_graph(onnx).model)).macs,
+        "fp32_bytes": fp32.plan_bytes,
+        "int8_bytes": int8.plan_bytes,
+        "rtx_bytes": rtx.plan_bytes,
+        "agreement": float(np.mean([agreement(*pair) for pair in zip(masks, expected, strict=True)])),
+    }
 
 
 def trained(built_in: BuiltIn, folder: Path) -> dict[str, Any]:
