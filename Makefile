@@ -56,7 +56,7 @@ $(ZOO)/.installed: setup.py pyproject.toml constraints.txt constraints-zoo.txt $
 
 test-zoo: $(ZOO)/.installed
 	$(ZOO)/bin/python -m pytest -q tests/export/test_named.py
-	$(ZOO)/bin/python -m pytest -v --import-mode=prepend tests/zoo/test_torchvision_backbones.py tests/zoo/test_public_nets.py
+	$(ZOO)/bin/python -m pytest -v --import-mode=prepend tests/zoo/test_torchvision_backbones.py tests/zoo/test_torchvision_mask_rcnn.py tests/zoo/test_public_nets.py
 
 train-demo: install
 	$(BIN)/python scripts/train_demo_net.py
