@@ -15,7 +15,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import cv2
 import jinja2
 import numpy as np
 import torch
+from detection_training import train_detector
 from net_lab import PHOTOGRAPHS, SEED, build, engine_path, export, masks_of, photographs, settled, write_frames
 from scene_training import Scenes, Schedule, draw_scenes, train
 from torch import nn
@@ -52,11 +54,30 @@ DOCS = ROOT / "docs"
 TRAINED_PATH = DOCS / "nets.json"
 #: INT8 at full width is calibrated on as many frames: enough for its speed; accuracy is judged on the trained nets
 CALIBRATION_FRAMES = 4
-TRAINED_WIDTH, TRAINED_HW, TRAINED_STEPS, TRAINING_SCENES = 0.25, (96, 192), 600, 160
+TRAINED_WIDTH, TRAINED_STEPS, TRAINING_SCENES = 0.25, 600, 160
 PEAK_RATE = 1e-3  # nets without BatchNorm diverge above it
+#: half as many blocks learn more in the same time
+TRAINED_ARGUMENTS: dict[str, dict[str, object]] = {
+    name: {"backbone": "resnet50"} for name in ("deeplab-v3", "deeplab-v3-cascade", "deeplab-v3-plus", "refinenet")
+}
+#: a CRF is applied after the training
+WEIGHTS_OF = {"deeplab-v1-crf": "deeplab-v1", "deeplab-v2-crf": "deeplab-v2"}
 PICTURED_FRAME = "0004"
 PICTURE_HW = (192, 384)
-UNTRAINED = {"mask-rcnn": "its training needs boxes and proposals, which this page's does not have"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a net's training differs from the others'."""
+
+    size_hw: tuple[int, int] = (96, 192)
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    fit: Callable[[Any, Scenes, Schedule], int] = train
+
+
+#: its smallest anchors are 32 pixels wide, and few boxes are enough for a small frame
+FEW_BOXES = {"level_proposals": 100, "proposals": 100, "candidates": 100, "detections": 40}
+TRAININGS = {"mask-rcnn": Training(size_hw=(192, 384), arguments=FEW_BOXES, fit=train_detector)}
 
 
 def main() -> None:
@@ -80,7 +101,7 @@ def _measure(built_in: BuiltIn, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
         if not options.without_timing:
             _keep_figures(built_in.name, figures_of(built_in, Path(folder)))
-        if not options.without_training and built_in.name not in UNTRAINED:
+        if not options.without_training:
             _keep_trained(built_in.name, trained(built_in, Path(folder)))
 
 
@@ -115,14 +136,8 @@ def sizes_of(built_in: BuiltIn, folder: Path) -> dict[str, Any]:
 
 def trained(built_in: BuiltIn, folder: Path) -> dict[str, Any]:
     """Train a narrow net briefly, build it, evaluate FP32 and INT8 on the validation frames, write the picture."""
-    labels = read_labels(shipped_data() / "labels.json")
-    torch.manual_seed(SEED)
-    net = load_net(built_in.name, {"width": TRAINED_WIDTH, "num_classes": len(labels.classes)}).net
-    assert isinstance(net, nn.Module)
-    schedule = Schedule(steps=TRAINED_STEPS, peak_rate=PEAK_RATE, frame=built_in.frame)
-    train(net.train(), training_scenes(), schedule)
-    onnx = folder / "trained.onnx"
-    export(net.eval(), built_in, TRAINED_HW, read_image(frame_path()), onnx)
+    net, onnx = trained_net(built_in), folder / "trained.onnx"
+    export(net, built_in, TRAINED_HW, read_image(frame_path()), onnx)
     engines = [engine_path(onnx, "openvino", kind) for kind in ("fp32", "int8")]
     build(onnx, "openvino", "fp32")
     build(onnx, "openvino", "int8", images=shipped_data())
@@ -135,12 +150,28 @@ def trained(built_in: BuiltIn, folder: Path) -> dict[str, Any]:
     }
 
 
-def training_scenes() -> Scenes:
-    """Drawn once, kept in build/."""
-    path = ROOT / "build" / "scenes.pt"
+def trained_net(built_in: BuiltIn) -> nn.Module:
+    """In evaluation mode; weights are kept in build/, so that an interrupted run goes on and CRFs take their net's."""
+    weights = ROOT / "build" / "trained" / f"{WEIGHTS_OF.get(built_in.name, built_in.name)}.pt"
+    arguments = {"width": TRAINED_WIDTH, "num_classes": len(read_labels(shipped_data() / "labels.json").classes)}
+    torch.manual_seed(SEED)
+    net = load_net(built_in.name, arguments | TRAINED_ARGUMENTS.get(built_in.name, {})).net
+    assert isinstance(net, nn.Module)
+    if weights.exists():
+        net.load_state_dict(torch.load(weights), strict=False)  # a CRF has constants beside them
+        return net.eval()
+    train(net.train(), training_scenes(), Schedule(steps=TRAINED_STEPS, peak_rate=PEAK_RATE, frame=built_in.frame))
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(net.state_dict(), weights)
+    return net.eval()
+
+
+def training_scenes(size_hw: tuple[int, int]) -> Scenes:
+    """Drawn once for every size, kept in build/."""
+    path = ROOT / "build" / f"scenes-{size_hw[0]}x{size_hw[1]}.pt"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        scenes = draw_scenes(TRAINING_SCENES, size_hw=TRAINED_HW, seed=0, threads=2)
+        scenes = draw_scenes(TRAINING_SCENES, size_hw=size_hw, seed=0, threads=2)
         torch.save({"frames_bgr": scenes.frames_bgr, "labels": scenes.labels}, path)
     return Scenes(**torch.load(path))
 
@@ -199,9 +230,10 @@ def _write_page() -> None:
         built_in=BUILT_IN,
         measured=read_measured(),
         trained=_read_trained(),
-        untrained=UNTRAINED,
+        halved=", ".join(TRAINED_ARGUMENTS),
         width=TRAINED_WIDTH,
-        size_hw=TRAINED_HW,
+        size_hw=Training().size_hw,
+        detector_hw=TRAININGS["mask-rcnn"].size_hw,
         steps=TRAINED_STEPS,
         frames=3 * TRAINING_SCENES,
         calibration_frames=CALIBRATION_FRAMES,
