@@ -56,28 +56,33 @@ TRAINED_PATH = DOCS / "nets.json"
 CALIBRATION_FRAMES = 4
 TRAINED_WIDTH, TRAINED_STEPS, TRAINING_SCENES = 0.25, 600, 160
 PEAK_RATE = 1e-3  # nets without BatchNorm diverge above it
-#: half as many blocks learn more in the same time
-TRAINED_ARGUMENTS: dict[str, dict[str, object]] = {
-    name: {"backbone": "resnet50"} for name in ("deeplab-v3", "deeplab-v3-cascade", "deeplab-v3-plus", "refinenet")
-}
-#: a CRF is applied after the training
-WEIGHTS_OF = {"deeplab-v1-crf": "deeplab-v1", "deeplab-v2-crf": "deeplab-v2"}
 PICTURED_FRAME = "0004"
 PICTURE_HW = (192, 384)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a net's training differs from the others'."""
+    """How a net's training differs from the others'; with ``weights_of`` it takes another net's weights instead."""
 
     size_hw: tuple[int, int] = (96, 192)
     arguments: Mapping[str, object] = field(default_factory=dict)
     fit: Callable[[Any, Scenes, Schedule], int] = train
+    weights_of: str | None = None
 
 
+#: half as many blocks learn more in the same time
+SHALLOW = Training(arguments={"backbone": "resnet50"})
 #: its smallest anchors are 32 pixels wide, and few boxes are enough for a small frame
 FEW_BOXES = {"level_proposals": 100, "proposals": 100, "candidates": 100, "detections": 40}
-TRAININGS = {"mask-rcnn": Training(size_hw=(192, 384), arguments=FEW_BOXES, fit=train_detector)}
+TRAININGS = {
+    "deeplab-v1-crf": Training(weights_of="deeplab-v1"),  # a CRF is applied after the training
+    "deeplab-v2-crf": Training(weights_of="deeplab-v2"),
+    "deeplab-v3": SHALLOW,
+    "deeplab-v3-cascade": SHALLOW,
+    "deeplab-v3-plus": SHALLOW,
+    "refinenet": SHALLOW,
+    "mask-rcnn": Training(size_hw=(192, 384), arguments=FEW_BOXES, fit=train_detector),
+}
 
 
 def main() -> None:
@@ -136,8 +141,9 @@ def sizes_of(built_in: BuiltIn, folder: Path) -> dict[str, Any]:
 
 def trained(built_in: BuiltIn, folder: Path) -> dict[str, Any]:
     """Train a narrow net briefly, build it, evaluate FP32 and INT8 on the validation frames, write the picture."""
-    net, onnx = trained_net(built_in), folder / "trained.onnx"
-    export(net, built_in, TRAINED_HW, read_image(frame_path()), onnx)
+    training, onnx = TRAININGS.get(built_in.name, Training()), folder / "trained.onnx"
+    net = trained_net(built_in, training)
+    export(net, built_in, training.size_hw, read_image(frame_path()), onnx)
     engines = [engine_path(onnx, "openvino", kind) for kind in ("fp32", "int8")]
     build(onnx, "openvino", "fp32")
     build(onnx, "openvino", "int8", images=shipped_data())
@@ -150,17 +156,18 @@ def trained(built_in: BuiltIn, folder: Path) -> dict[str, Any]:
     }
 
 
-def trained_net(built_in: BuiltIn) -> nn.Module:
-    """In evaluation mode; weights are kept in build/, so that an interrupted run goes on and CRFs take their net's."""
-    weights = ROOT / "build" / "trained" / f"{WEIGHTS_OF.get(built_in.name, built_in.name)}.pt"
-    arguments = {"width": TRAINED_WIDTH, "num_classes": len(read_labels(shipped_data() / "labels.json").classes)}
+def trained_net(built_in: BuiltIn, training: Training) -> nn.Module:
+    """In evaluation mode; weights are kept in build/, so that an interrupted run goes on."""
+    weights = ROOT / "build" / "trained" / f"{training.weights_of or built_in.name}.pt"
+    classes = len(read_labels(shipped_data() / "labels.json").classes)
     torch.manual_seed(SEED)
-    net = load_net(built_in.name, arguments | TRAINED_ARGUMENTS.get(built_in.name, {})).net
+    net = load_net(built_in.name, {"width": TRAINED_WIDTH, "num_classes": classes, **training.arguments}).net
     assert isinstance(net, nn.Module)
     if weights.exists():
         net.load_state_dict(torch.load(weights), strict=False)  # a CRF has constants beside them
         return net.eval()
-    train(net.train(), training_scenes(), Schedule(steps=TRAINED_STEPS, peak_rate=PEAK_RATE, frame=built_in.frame))
+    schedule = Schedule(steps=TRAINED_STEPS, peak_rate=PEAK_RATE, frame=built_in.frame)
+    training.fit(net.train(), training_scenes(training.size_hw), schedule)
     weights.parent.mkdir(parents=True, exist_ok=True)
     torch.save(net.state_dict(), weights)
     return net.eval()
@@ -230,7 +237,7 @@ def _write_page() -> None:
         built_in=BUILT_IN,
         measured=read_measured(),
         trained=_read_trained(),
-        halved=", ".join(TRAINED_ARGUMENTS),
+        halved=", ".join(name for name, one in TRAININGS.items() if one is SHALLOW),
         width=TRAINED_WIDTH,
         size_hw=Training().size_hw,
         detector_hw=TRAININGS["mask-rcnn"].size_hw,
