@@ -72,8 +72,8 @@ class Training:
 
 #: half as many blocks learn more in the same time
 SHALLOW = Training(arguments={"backbone": "resnet50"})
-#: its smallest anchors are 32 pixels wide, and few boxes are enough for a small frame
-FEW_BOXES = {"level_proposals": 100, "proposals": 100, "candidates": 100, "detections": 40}
+#: anchors are 32 pixels wide at least, a frame has 30 instances, and few steps leave right ones improbable
+DETECTOR = {"level_proposals": 300, "detections": 100, "score": 0.2}
 TRAININGS = {
     "deeplab-v1-crf": Training(weights_of="deeplab-v1"),  # a CRF is applied after the training
     "deeplab-v2-crf": Training(weights_of="deeplab-v2"),
@@ -81,7 +81,7 @@ TRAININGS = {
     "deeplab-v3-cascade": SHALLOW,
     "deeplab-v3-plus": SHALLOW,
     "refinenet": SHALLOW,
-    "mask-rcnn": Training(size_hw=(192, 384), arguments=FEW_BOXES, fit=train_detector),
+    "mask-rcnn": Training(size_hw=(192, 384), arguments=DETECTOR, fit=train_detector),
 }
 
 
@@ -241,6 +241,7 @@ def _write_page() -> None:
         width=TRAINED_WIDTH,
         size_hw=Training().size_hw,
         detector_hw=TRAININGS["mask-rcnn"].size_hw,
+        detector_score=DETECTOR["score"],
         steps=TRAINED_STEPS,
         frames=3 * TRAINING_SCENES,
         calibration_frames=CALIBRATION_FRAMES,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -27,6 +29,7 @@ GREY_OF_RGB = (0.299, 0.587, 0.114)  # cv2's, and so the runtime's
 AUXILIARY_WEIGHT = 0.4  # Zhao et al., Pyramid Scene Parsing Network (2017), section 3.3
 
 Bytes = NDArray[np.uint8]
+Net = TypeVar("Net", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,26 @@ def draw_scenes(count: int, *, size_hw: tuple[int, int], seed: int, threads: int
     return Scenes(torch.from_numpy(frames), torch.from_numpy(labels))
 
 
-def train(net: nn.Module, scenes: Scenes, schedule: Schedule) -> int:
+def scores_loss(net: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """``segmentation_loss`` of what the net makes of images: logits, or those and auxiliary ones in a tuple."""
+    made = net(images)
+    main, *auxiliary = made if isinstance(made, tuple) else (made,)
+    loss = segmentation_loss(main.float(), labels)
+    for one in auxiliary:
+        loss = loss + AUXILIARY_WEIGHT * segmentation_loss(one.float(), labels)
+    return loss
+
+
+def train(
+    net: Net, scenes: Scenes, schedule: Schedule, loss_of: Callable[[Net, Tensor, Tensor], Tensor] = scores_loss
+) -> int:
     """Fit the net and return the steps taken; it is left in training mode.
 
     Args:
-        net: gives logits, float32 (N, C, h, w), or those and auxiliary ones in a tuple; changed in place.
+        net: changed in place.
         scenes: as large as the net's input.
         schedule: see Schedule.
+        loss_of: of the net, images float32 (N, channels, H, W) and their labels int64 (N, H, W); a float32 number.
     """
     random = torch.Generator().manual_seed(schedule.seed)
     optimizer = torch.optim.AdamW(net.parameters(), lr=schedule.peak_rate, weight_decay=schedule.decay)
@@ -79,10 +95,12 @@ def train(net: nn.Module, scenes: Scenes, schedule: Schedule) -> int:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(progress, schedule.peak_rate)
         images = augmented(scenes.frames_bgr[chosen], schedule.frame, random)
-        loss = _step(net, optimizer, images, scenes.labels[chosen].long(), schedule.precision)
+        with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bf16"):
+            loss = loss_of(net, images, scenes.labels[chosen].long())
+        _descend(net, optimizer, loss)
         if step % 100 == 0:
-            seconds = time.monotonic() - start
-            print(f"step {step:5d}  {100 * progress:3.0f} %  loss {loss:.4f}  {seconds:4.0f} s", flush=True)
+            seconds, shown = time.monotonic() - start, float(loss.detach())
+            print(f"step {step:5d}  {100 * progress:3.0f} %  loss {shown:.4f}  {seconds:4.0f} s", flush=True)
         step += 1
     return step
 
@@ -145,15 +163,8 @@ def _progress(step: int, start: float, schedule: Schedule) -> float:
     return (time.monotonic() - start) / (60 * schedule.minutes)
 
 
-def _step(net: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, precision: str) -> float:
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        made = net(images)
-    main, *auxiliary = made if isinstance(made, tuple) else (made,)
-    loss = segmentation_loss(main.float(), labels)
-    for one in auxiliary:
-        loss = loss + AUXILIARY_WEIGHT * segmentation_loss(one.float(), labels)
+def _descend(net: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(net.parameters(), 1.0)
     optimizer.step()
-    return float(loss.detach())
