@@ -135,7 +135,8 @@ def _parity_lines(parity: Parity) -> list[str]:
     lines = []
     for one in parity.entries:
         error = "" if one.relative_error is None else f"largest error {one.relative_error:.1e} of the largest score, "
-        lines.append(f"parity with PyTorch, {one.name}: {error}{one.mask_agreement:.3%} of the mask equal")
+        sensitive = " (rounding moves scores of this net: float32 is as far from float64)" if one.is_sensitive else ""
+        lines.append(f"parity with PyTorch, {one.name}: {error}{one.mask_agreement:.3%} of the mask equal{sensitive}")
     return lines
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeseg.errors import ModelError
 from edgeseg.export.divergence import first_divergence
-from edgeseg.export.outputs import WRAPPED, run, single_output
+from edgeseg.export.outputs import WRAPPED, run, run_exactly, single_output
 from edgeseg.export.parity import Case, Parity, check_parity
 from edgeseg.export.profiles import Shape, check_profile
 from edgeseg.export.publishing import publish, staged
@@ -102,7 +103,12 @@ def export_model(
     cases = [Case(one.name, one.tensor, one.expected, tail.uncut) for one, tail in zip(tried, tails, strict=True)]
     with staged(onnx_path) as folder:
         graph, weights = _saved(traced.model, folder / onnx_path.name, inside_bytes)
-        parity = check_parity(graph, cases, blame=lambda case: _blame(graph, traced, single, case))
+        parity = check_parity(
+            graph,
+            cases,
+            blame=lambda case: _blame(graph, traced, single, case),
+            exact=lambda case: _exact(single, case),
+        )
         hashes = sha256_of_file(graph), sha256_of_file(weights) if weights else None
         spec = ModelSpec(
             onnx_sha256=hashes[0], weights_sha256=hashes[1], input=image, head=tails[0].uncut, labels=named
@@ -165,6 +171,11 @@ def _blame(graph: Path, traced: Traced, single: nn.Module, case: Case) -> str:
     net = single.get_submodule(WRAPPED)
     place = first_divergence(graph, traced.scopes, net, case.tensor, run=lambda: run(single, given))
     return f"nothing was written; {place}"
+
+
+def _exact(single: nn.Module, case: Case) -> NDArray[np.generic] | None:
+    made = run_exactly(single, require("torch").from_numpy(case.tensor))
+    return None if made is None else made.numpy()
 
 
 def _sidecar(graph: Path, spec: ModelSpec) -> Path:

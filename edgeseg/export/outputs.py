@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from edgeseg.packages import require
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["NET_ERRORS", "WRAPPED", "run", "single_output"]
+__all__ = ["NET_ERRORS", "WRAPPED", "run", "run_exactly", "single_output"]
 
 #: what the code of a net may raise, and torch on its behalf
 NET_ERRORS = (
@@ -69,6 +70,16 @@ def run(single: nn.Module, tensor: Tensor) -> Tensor:
             "check --input-size, --colour and --arg",
         ) from error
     _check(result, tuple(tensor.shape))
+    return result
+
+
+def run_exactly(single: nn.Module, tensor: Tensor) -> Tensor | None:
+    """What ``run`` gives, in float64; None where the net computes in float32 alone. The net is left as it is."""
+    try:
+        with require("torch").inference_mode():
+            result: Tensor = copy.deepcopy(single).double()(tensor.double())
+    except NET_ERRORS:
+        return None
     return result
 
 

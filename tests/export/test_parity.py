@@ -48,6 +48,28 @@ def test_scores_that_differ_are_refused_though_the_masks_agree(tmp_path: Path, w
         check(save(tmp_path / "net.onnx", "y = Identity(x)"), wrong)
 
 
+def test_scores_that_rounding_moves_as_far_in_pytorch_are_taken_and_said(tmp_path: Path) -> None:
+    exact = IMAGE.astype(np.float64)
+    moved, other = IMAGE.copy(), IMAGE.copy()
+    moved[:, :, 0], other[:, :, 1] = moved[:, :, 0] * 1.01, other[:, :, 1] * 1.01
+    path = save(tmp_path / "net.onnx", "y = Identity(x)")
+    case = Case("noise", moved, other, SCORES)
+    (entry,) = check_parity(path, [case], blame=lambda case: "blamed", exact=lambda case: exact).entries
+    assert entry.is_sensitive
+    assert entry.relative_error is not None
+    assert entry.relative_error > 1e-3
+
+
+@pytest.mark.parametrize("exact", [None, "as PyTorch"])
+def test_scores_that_rounding_does_not_explain_are_refused(tmp_path: Path, exact: str | None) -> None:
+    expected = IMAGE.copy()
+    expected[:, :, 0] *= 1.01
+    path = save(tmp_path / "net.onnx", "y = Identity(x)")
+    case = Case("noise", IMAGE, expected, SCORES)
+    with pytest.raises(ParityError, match="ONNX differs from PyTorch on noise: scores"):
+        check_parity(path, [case], blame=lambda case: "", exact=lambda case: None if exact is None else expected)
+
+
 def test_layouts_are_compared_as_masks_too(tmp_path: Path) -> None:
     path = save(tmp_path / "net.onnx", "y = Transpose<perm = [0, 2, 3, 1]>(x)", "float[N,8,8,3]")
     head = HeadSpec(output="y", channels=3, size_hw=(8, 8), decision="argmax", layout="NHWC")
