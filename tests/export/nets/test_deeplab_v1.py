@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from published import VGG, parameters, shapes_of, vgg_keys, weightless
 
 torch = pytest.importorskip("torch")
 
@@ -38,7 +38,7 @@ def test_deeplab_v1_has_vgg_s_convolutions_and_three_more() -> None:
 
 
 def test_every_stage_has_the_shape_that_its_docstring_says() -> None:
-    shapes = shapes_of((513, 513))
+    shapes = shapes_of(weightless(deeplab_v1_crf), (1, 3, 513, 513))
     pooled = [shapes[f"backbone.features.{index}"] for index in (4, 9, 16, 23, 30)]
     assert pooled[:3] == [(1, 64, 257, 257), (1, 128, 129, 129), (1, 256, 65, 65)]
     assert pooled[3:] == [(1, 512, 65, 65), (1, 512, 65, 65)]
@@ -71,7 +71,7 @@ def test_scores_are_centred_on_every_eighth_pixel() -> None:
 
 def test_torchvision_s_key_names_load_into_the_backbone() -> None:
     net = deeplab_v1(5, width=WIDTH).eval()
-    keys, own, image = list(published_keys()), net.backbone.state_dict(), torch.rand(1, 3, 64, 64)
+    keys, own, image = list(vgg_keys(VGG["vgg16"])), net.backbone.state_dict(), torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         before = net(image)
         net.backbone.load_state_dict({key: torch.randn_like(own[key]) * 0.05 for key in keys})
@@ -134,31 +134,3 @@ def test_the_tail_behind_the_crf_is_cut(tmp_path: Path) -> None:
 def test_no_classes_are_refused() -> None:
     with pytest.raises(ModelError, match="num_classes is 0"):
         deeplab_v1(0)
-
-
-def parameters(factory: Any) -> int:
-    """At published width, without memory for them."""
-    with torch.device("meta"):
-        return sum(one.numel() for one in factory().parameters())
-
-
-def shapes_of(size_hw: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-    """What every module of the net with a CRF gives, the net itself under no name."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    with torch.device("meta"):
-        net = deeplab_v1_crf().eval()
-        for name, module in net.named_modules():
-            if name != "backbone":
-                module.register_forward_hook(lambda _, __, made, name=name: shapes.update({name: tuple(made.shape)}))
-        net(torch.empty(1, 3, *size_hw))
-    return shapes
-
-
-def published_keys() -> Iterator[str]:
-    """Of torchvision's vgg16, without its classifier."""
-    index = 0
-    for convolutions in (2, 2, 3, 3, 3):
-        for _ in range(convolutions):
-            yield from (f"features.{index}.weight", f"features.{index}.bias")
-            index += 2  # its ReLU
-        index += 1  # the pooling

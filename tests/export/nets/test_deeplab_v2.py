@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from published import RESNET, VGG, parameters, resnet_keys, shapes_of, vgg_keys, weightless
 
 torch = pytest.importorskip("torch")
 
@@ -25,8 +25,8 @@ RATES = [6, 12, 18, 24]
 #: torchvision's documentation, num_params, without the layers that tell ImageNet's classes apart
 RESNET101 = 44_549_160 - (2048 * 1000 + 1000)
 VGG16 = 138_357_544 - (25_088 * 4096 + 4096) - (4096 * 4096 + 4096) - (4096 * 1000 + 1000)
-#: the blocks of ResNet-101's layers; He et al., table 1
-BLOCKS = (3, 4, 23, 3)
+KEYS = {"resnet101": [*resnet_keys(RESNET["resnet101"])], "vgg16": [*vgg_keys(VGG["vgg16"])]}
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
 
 
 @pytest.mark.parametrize("factory", [deeplab_v2, deeplab_v2_crf])
@@ -42,7 +42,7 @@ def test_deeplab_v2_on_vgg_has_its_convolutions_and_four_branches_of_three_layer
 
 
 def test_every_stage_on_resnet_has_the_shape_that_its_docstring_says() -> None:
-    shapes = shapes_of("resnet101", (513, 513))
+    shapes = shapes_of(weightless(deeplab_v2_crf), (1, 3, 513, 513))
     assert shapes["backbone.conv1"] == (1, 64, 257, 257)
     assert shapes["backbone.layer1"] == (1, 256, 129, 129)
     assert shapes["backbone.layer2"] == (1, 512, 65, 65)
@@ -54,7 +54,7 @@ def test_every_stage_on_resnet_has_the_shape_that_its_docstring_says() -> None:
 
 
 def test_every_stage_on_vgg_has_the_shape_that_its_docstring_says() -> None:
-    shapes = shapes_of("vgg16", (513, 513))
+    shapes = shapes_of(weightless(deeplab_v2_crf, backbone="vgg16"), (1, 3, 513, 513))
     assert shapes["backbone.features.30"] == (1, 512, 65, 65)
     for index in range(4):
         assert shapes[f"branches.{index}.0"] == shapes[f"branches.{index}.3"] == (1, 1024, 65, 65)
@@ -88,13 +88,13 @@ def test_the_four_branches_dilate_by_6_12_18_and_24_and_are_summed(backbone: str
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_torchvision_s_key_names_load_into_the_backbone(backbone: str) -> None:
     net = deeplab_v2(5, width=WIDTH, backbone=backbone).eval()
-    keys, own = list(KEYS[backbone]()), net.backbone.state_dict()
+    keys, own = KEYS[backbone], net.backbone.state_dict()
     image = torch.rand(1, 3, 33, 33)
     with torch.no_grad():
         before = net(image)
         net.backbone.load_state_dict({key: torch.rand(own[key].shape) * 0.05 for key in keys})
         after = net(image)
-    assert sorted(keys) == sorted(own)
+    assert keys == list(own)
     assert not torch.allclose(before, after)
 
 
@@ -158,53 +158,3 @@ def test_the_tail_behind_the_crf_is_cut(tmp_path: Path) -> None:
 def test_another_backbone_is_refused() -> None:
     with pytest.raises(ModelError, match="backbone is 'resnet18'"):
         deeplab_v2(backbone="resnet18")  # type: ignore[arg-type]
-
-
-def parameters(factory: Any, **arguments: Any) -> int:
-    """At published width, without memory for them."""
-    with torch.device("meta"):
-        return sum(one.numel() for one in factory(**arguments).parameters())
-
-
-def shapes_of(backbone: str, size_hw: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-    """What every module of the net with a CRF gives, the net itself under no name."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    with torch.device("meta"):
-        net = deeplab_v2_crf(backbone=backbone).eval()  # type: ignore[arg-type]
-        for name, module in net.named_modules():
-            if not isinstance(module, torch.nn.ModuleList) and name != "backbone":
-                module.register_forward_hook(lambda _, __, made, name=name: shapes.update({name: tuple(made.shape)}))
-        net(torch.empty(1, 3, *size_hw))
-    return shapes
-
-
-LAYERS = ("layer1", "layer2", "layer3", "layer4")
-
-
-def resnet101_keys() -> Iterator[str]:
-    """Of torchvision's resnet101, without fc."""
-    yield "conv1.weight"
-    yield from norm_keys("bn1")
-    for layer, blocks in zip(LAYERS, BLOCKS, strict=True):
-        for block in range(blocks):
-            place = f"{layer}.{block}"
-            for index in (1, 2, 3):
-                yield f"{place}.conv{index}.weight"
-                yield from norm_keys(f"{place}.bn{index}")
-        yield f"{layer}.0.downsample.0.weight"
-        yield from norm_keys(f"{layer}.0.downsample.1")
-
-
-def norm_keys(place: str) -> Iterator[str]:
-    """A BatchNorm's."""
-    for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-        yield f"{place}.{name}"
-
-
-def vgg16_keys() -> Iterator[str]:
-    """Of torchvision's vgg16, without its classifier."""
-    for index in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28):
-        yield from (f"features.{index}.weight", f"features.{index}.bias")
-
-
-KEYS = {"resnet101": resnet101_keys, "vgg16": vgg16_keys}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from published import VGG, parameters, shapes_of, vgg_keys, weightless
 
 torch = pytest.importorskip("torch")
 
@@ -45,7 +46,7 @@ def test_fcn_has_vgg_s_parameters_a_1x1_convolution_a_map_and_4x4_deconvolutions
 
 @pytest.mark.parametrize("stride", FACTORIES)
 def test_every_stage_has_the_shape_that_its_docstring_says(stride: int) -> None:
-    shapes = shapes_of(FACTORIES[stride], (512, 512))
+    shapes = shapes_of(weightless(FACTORIES[stride]), (1, 3, 512, 512))
     assert shapes["backbone.features.30"] == (1, 512, 16, 16)
     assert shapes["backbone.classifier.0"] == shapes["backbone.classifier.3"] == (1, 4096, 16, 16)
     sides = [512 >> power for power in range(5, 0, -1) if 2**power >= stride]
@@ -98,7 +99,7 @@ def test_deconvolutions_begin_as_bilinear_interpolation_of_every_class_for_itsel
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_torchvision_s_key_names_load_into_the_backbone(name: str) -> None:
     net = fcn8s(5, width=WIDTH, backbone=name).eval()
-    keys = list(published_keys(name))
+    keys = list(vgg_keys(VGG[name], fully_connected=True))
     own = net.backbone.state_dict()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
@@ -110,8 +111,7 @@ def test_torchvision_s_key_names_load_into_the_backbone(name: str) -> None:
 
 
 def test_the_fully_connected_layers_are_convolutions_of_7x7_and_1x1() -> None:
-    with torch.device("meta"):
-        weights = fcn8s().backbone.state_dict()
+    weights = weightless(fcn8s).backbone.state_dict()
     assert weights["classifier.0.weight"].shape == (4096, 512, 7, 7)
     assert weights["classifier.3.weight"].shape == (4096, 4096, 1, 1)
 
@@ -133,37 +133,7 @@ def test_another_backbone_is_refused() -> None:
         fcn8s(backbone="resnet50")  # type: ignore[arg-type]
 
 
-def parameters(factory: Factory, **arguments: Any) -> int:
-    """At published width, without memory for them."""
-    with torch.device("meta"):
-        return sum(one.numel() for one in factory(**arguments).parameters())
-
-
-def shapes_of(factory: Factory, size_hw: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-    """What every module gives, the net itself under no name."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    with torch.device("meta"):
-        net = factory().eval()
-        for name, module in net.named_modules():
-            if not isinstance(module, torch.nn.ModuleList) and name != "backbone":
-                module.register_forward_hook(lambda _, __, made, name=name: shapes.update({name: tuple(made.shape)}))
-        net(torch.empty(1, 3, *size_hw))
-    return shapes
-
-
 def rows_of(scores: Any, height: int) -> Any:
     """In place of scores, where the middle of each is in the image, if a score stands for so many rows of it."""
     rows = (torch.arange(scores.shape[2]) + 0.5) * height
     return rows[:, None].expand(scores.shape).contiguous()
-
-
-def published_keys(name: str) -> Iterator[str]:
-    """Of torchvision's vgg16 and vgg19, without classifier.6, the layer of 1000 classes."""
-    index = 0
-    for convolutions in {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}[name]:
-        for _ in range(convolutions):
-            yield from (f"features.{index}.weight", f"features.{index}.bias")
-            index += 2  # its ReLU
-        index += 1  # the pooling
-    for layer in (0, 3):
-        yield from (f"classifier.{layer}.weight", f"classifier.{layer}.bias")

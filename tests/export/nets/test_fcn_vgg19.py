@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from published import VGG, parameters, shapes_of, vgg_keys, weightless
 
 torch = pytest.importorskip("torch")
 
@@ -27,11 +26,11 @@ DECONVOLUTIONS = (CLASSES * 512 * 16 + 512) + (512 * 256 * 16 + 256) + (256 * CL
 
 
 def test_fcn8s_vgg19_has_the_parameters_of_its_text() -> None:
-    assert sum(one.numel() for one in published().parameters()) == BACKBONE + SCORE + DECONVOLUTIONS
+    assert parameters(fcn8s_vgg19) == BACKBONE + SCORE + DECONVOLUTIONS
 
 
 def test_every_stage_has_the_shape_that_its_docstring_says() -> None:
-    shapes = shapes_of(published(), (1, 3, 224, 224))
+    shapes = shapes_of(weightless(fcn8s_vgg19), (1, 3, 224, 224))
     assert [shapes[f"backbone.features.{index}"] for index in (4, 9, 18, 27, 36)] == [
         (1, 64, 112, 112),
         (1, 128, 56, 56),
@@ -48,7 +47,9 @@ def test_every_stage_has_the_shape_that_its_docstring_says() -> None:
 
 
 def test_the_last_pooling_takes_the_maximum_and_the_others_average() -> None:
-    poolings = [one for one in published().backbone.features if isinstance(one, (nn.AvgPool2d, nn.MaxPool2d))]
+    poolings = [
+        one for one in weightless(fcn8s_vgg19).backbone.features if isinstance(one, (nn.AvgPool2d, nn.MaxPool2d))
+    ]
     assert [type(one) for one in poolings] == [nn.AvgPool2d] * 4 + [nn.MaxPool2d]
 
 
@@ -58,7 +59,7 @@ def test_an_odd_side_s_end_is_the_average_of_the_pixels_that_there_are() -> None
 
 
 def test_conv6_is_7x7_and_conv7_1x1_of_4096_channels() -> None:
-    weights = published().backbone.classifier.state_dict()
+    weights = weightless(fcn8s_vgg19).backbone.classifier.state_dict()
     assert weights["0.weight"].shape == (4096, 512, 7, 7)
     assert weights["3.weight"].shape == (4096, 4096, 1, 1)
 
@@ -114,7 +115,7 @@ def test_pictures_are_rgb_less_vgg_s_means_and_not_divided() -> None:
 
 def test_torchvision_s_key_names_load_into_the_backbone() -> None:
     net = fcn8s_vgg19(5, width=WIDTH).eval()
-    keys, own = list(published_keys()), net.backbone.state_dict()
+    keys, own = list(vgg_keys(VGG["vgg19"], fully_connected=True)), net.backbone.state_dict()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         before = net.scores(image)
@@ -138,31 +139,3 @@ def test_the_engine_of_an_odd_size_has_pytorch_s_mask(tmp_path: Path) -> None:
     net_lab.build(tmp_path / "net.onnx", "openvino", "fp32")
     masks = net_lab.masks_of(net_lab.engine_path(tmp_path / "net.onnx", "openvino", "fp32"), frames)
     assert min(map(agreement, masks, expected)) >= GOAL
-
-
-def published() -> Any:
-    """At published width, without memory for it."""
-    with torch.device("meta"):
-        return fcn8s_vgg19().eval()
-
-
-def shapes_of(net: Any, image: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """What every module gives for an image of that shape, the net itself under no name."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, module in net.named_modules():
-        if name != "backbone":
-            module.register_forward_hook(lambda _, __, made, name=name: shapes.update({name: tuple(made.shape)}))
-    net(torch.empty(image, device="meta"))
-    return shapes
-
-
-def published_keys() -> Iterator[str]:
-    """Of torchvision's vgg19, without classifier.6, the layer of 1000 classes."""
-    index = 0
-    for convolutions in (2, 2, 4, 4, 4):
-        for _ in range(convolutions):
-            yield from (f"features.{index}.weight", f"features.{index}.bias")
-            index += 2  # its ReLU
-        index += 1  # the pooling
-    for layer in (0, 3):
-        yield from (f"classifier.{layer}.weight", f"classifier.{layer}.bias")

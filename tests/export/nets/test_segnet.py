@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from published import VGG, count, parameters, shapes_of, vgg_keys, weightless
 
 torch = pytest.importorskip("torch")
 
@@ -31,27 +31,21 @@ def test_segnet_has_the_parameters_of_its_authors_prototxt(num_classes: int) -> 
     layers = [*pairwise(ENCODER), *pairwise(DECODER)]
     convolutions = sum(9 * inputs * outputs + outputs for inputs, outputs in layers)
     scales_and_shifts = sum(2 * outputs for _, outputs in layers)
-    assert parameters(num_classes) == convolutions + scales_and_shifts + 9 * 64 * num_classes + num_classes
+    head = 9 * 64 * num_classes + num_classes
+    assert parameters(segnet, num_classes=num_classes) == convolutions + scales_and_shifts + head
 
 
 def test_segnet_is_as_large_as_its_authors_and_enet_s_say() -> None:
-    with torch.device("meta"):
-        encoder = sum(one.numel() for one in segnet().backbone.parameters())
-    assert round(encoder / 1e6, 1) == ENCODER_MILLIONS
+    assert round(count(weightless(segnet).backbone) / 1e6, 1) == ENCODER_MILLIONS
     # 29.45 for 12 classes; ENet's authors do not say how they count BatchNorm: with running statistics it is 29.47
-    assert parameters(12) / 1e6 == pytest.approx(ENET_S_MILLIONS, rel=0.001)
+    assert parameters(segnet, num_classes=12) / 1e6 == pytest.approx(ENET_S_MILLIONS, rel=0.001)
 
 
 def test_every_stage_has_the_shape_that_its_docstring_says() -> None:
-    shapes: dict[str, tuple[int, ...]] = {}
-    taken: list[tuple[int, ...]] = []
-    with torch.device("meta"):
-        net = segnet().eval()
-        for name, module in net.named_modules():
-            module.register_forward_hook(lambda _, __, made, name=name: shapes.update({name: tuple(made.shape)}))
-        for index in FIRST_OF_STAGES:
-            net.backbone.features[index].register_forward_pre_hook(lambda _, given: taken.append(tuple(given[0].shape)))
-        net(torch.empty(1, 3, 352, 480))
+    net, taken = weightless(segnet), list[tuple[int, ...]]()
+    for index in FIRST_OF_STAGES:
+        net.backbone.features[index].register_forward_pre_hook(lambda _, given: taken.append(tuple(given[0].shape)))
+    shapes = shapes_of(net, (1, 3, 352, 480))
     pooled = [(1, channels, 176 >> index, 240 >> index) for index, channels in enumerate((64, 128, 256, 512, 512))]
     assert taken == [(1, 3, 352, 480), *pooled[:4]]
     assert shapes[f"backbone.features.{LAST_OF_STAGES[-1]}"] == pooled[3]
@@ -77,8 +71,7 @@ def test_values_go_back_to_where_the_encoder_had_its_maxima() -> None:
 
 
 def test_the_decoder_mirrors_the_encoder() -> None:
-    with torch.device("meta"):
-        net = segnet()
+    net = weightless(segnet)
     sides = [[kernels(one) for one in layers] for layers in (net.backbone.features, [*net.decoder, [net.head]])]
     encoder, decoder = ([pair for stage in side for pair in stage] for side in sides)
     assert [(outputs, inputs) for inputs, outputs in encoder[:0:-1]] == decoder[:-1]
@@ -98,7 +91,7 @@ def test_evaluation_ends_in_softmax_and_one_class_in_a_sigmoid() -> None:
 
 def test_torchvision_s_key_names_load_into_the_backbone() -> None:
     net = small(5)
-    keys, own, image = list(published_keys()), net.backbone.state_dict(), torch.rand(1, 3, 64, 64)
+    keys, own, image = list(vgg_keys(VGG["vgg16"], norm=True)), net.backbone.state_dict(), torch.rand(1, 3, 64, 64)
     made = {key: torch.rand_like(own[key]) if own[key].is_floating_point() else own[key] for key in keys}
     with torch.no_grad():
         before = net(image)
@@ -127,25 +120,7 @@ def small(num_classes: int) -> SegNet:
     return segnet(num_classes, width=WIDTH).eval()
 
 
-def parameters(num_classes: int) -> int:
-    """At published width, without memory for them."""
-    with torch.device("meta"):
-        return sum(one.numel() for one in segnet(num_classes).parameters())
-
-
 def kernels(layer: Any) -> list[tuple[int, int]]:
     """Inputs and outputs of its convolutions."""
     layers = [one for part in ([layer] if isinstance(layer, torch.nn.Module) else layer) for one in part.modules()]
     return [(one.in_channels, one.out_channels) for one in layers if isinstance(one, torch.nn.Conv2d)]
-
-
-def published_keys() -> Iterator[str]:
-    """Of torchvision's vgg16_bn, without its classifier."""
-    index = 0
-    for convolutions in (2, 2, 3, 3, 3):
-        for _ in range(convolutions):
-            yield from (f"features.{index}.weight", f"features.{index}.bias")
-            for what in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-                yield f"features.{index + 1}.{what}"
-            index += 3  # its BatchNorm and ReLU
-        index += 1  # the pooling
