@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from published import RESNET, layer_keys, parameters, resnet_keys, shapes_of, shifted, weightless
 
 torch = pytest.importorskip("torch")
 
 from edgeseg.errors import ModelError  # noqa: E402
-from edgeseg.export.nets.deeplab_v3 import DeepLabV3, deeplab_v3, deeplab_v3_cascade  # noqa: E402
+from edgeseg.export.nets.deeplab_v3 import deeplab_v3, deeplab_v3_cascade  # noqa: E402
 
 TORCHVISION: dict[str, Any] = {
     "output_stride": 8,
@@ -30,27 +31,19 @@ CLASSIFIER = 256 * 21 + 21
 # torchvision/models/segmentation/deeplabv3.py, "num_params" of DeepLabV3_ResNet50_Weights and ..._ResNet101_Weights
 @pytest.mark.parametrize(("backbone", "published"), [("resnet50", 42_004_074), ("resnet101", 60_996_202)])
 def test_torchvision_s_form_has_as_many_parameters_as_torchvision_states(backbone: Any, published: int) -> None:
-    with torch.device("meta"):
-        net = deeplab_v3(backbone=backbone, **TORCHVISION)
-
-    assert parameters_of(net) == published
+    assert parameters(deeplab_v3, backbone=backbone, **TORCHVISION) == published
 
 
 def test_the_paper_s_form_has_the_parameters_of_its_parts() -> None:
     # no count is published of it: torchvision's ResNet-101 and the pooling of section 3.3, 1x1 and 3x3 of 256 channels
-    with torch.device("meta"):
-        net = deeplab_v3()
-
-    assert parameters_of(net) == TRUNK_101 + ASPP + CLASSIFIER
+    assert parameters(deeplab_v3) == TRUNK_101 + ASPP + CLASSIFIER
 
 
 def test_the_cascade_adds_three_copies_of_the_last_layer() -> None:
     # no count is published of it: blocks 5 to 7 have three bottlenecks 2048-512-512-2048 each, without a projection
     bottleneck = 2048 * 512 + 9 * 512 * 512 + 512 * 2048 + 2 * (512 + 512 + 2048)
-    with torch.device("meta"):
-        net = deeplab_v3_cascade()
 
-    assert parameters_of(net) == TRUNK_101 + 9 * bottleneck + 2048 * 21 + 21
+    assert parameters(deeplab_v3_cascade) == TRUNK_101 + 9 * bottleneck + 2048 * 21 + 21
 
 
 # --- shapes --------------------------------------------------------------------------------------------------------
@@ -69,16 +62,16 @@ def test_a_stage_has_the_shape_that_the_docstring_says(output_stride: Any, side:
         "classifier.1": (21, side),
         "": (21, 513),
     }
-    with torch.device("meta"):
-        shapes = shapes_in(deeplab_v3(output_stride=output_stride), expected)
+    shapes = shapes_of(weightless(deeplab_v3, output_stride=output_stride), (1, 3, 513, 513))
 
-    assert shapes == {name: (1, channels, one, one) for name, (channels, one) in expected.items()}
+    assert {name: shapes[name] for name in expected} == {
+        name: (1, channels, one, one) for name, (channels, one) in expected.items()
+    }
 
 
 def test_a_stage_of_the_cascade_has_the_shape_that_the_docstring_says() -> None:
     names = ["backbone.layer4", "blocks.0", "blocks.1", "blocks.2", "classifier", ""]
-    with torch.device("meta"):
-        shapes = shapes_in(deeplab_v3_cascade(), names)
+    shapes = shapes_of(weightless(deeplab_v3_cascade), (1, 3, 513, 513))
 
     assert [shapes[name] for name in names] == [(1, 2048, 33, 33)] * 4 + [(1, 21, 33, 33), (1, 21, 513, 513)]
 
@@ -98,8 +91,7 @@ def test_a_stage_of_the_cascade_has_the_shape_that_the_docstring_says() -> None:
 def test_the_last_layers_dilate_instead_of_striding(
     arguments: dict[str, Any], third: set[int], fourth: list[int]
 ) -> None:
-    with torch.device("meta"):
-        backbone = deeplab_v3(**arguments).backbone
+    backbone = weightless(deeplab_v3, **arguments).backbone
 
     assert set(dilations_of(backbone.layer3)) == third
     assert dilations_of(backbone.layer4) == fourth
@@ -107,8 +99,7 @@ def test_the_last_layers_dilate_instead_of_striding(
 
 @pytest.mark.parametrize(("output_stride", "rates"), [(16, [1, 6, 12, 18]), (8, [1, 12, 24, 36])])
 def test_the_pooling_s_rates_double_at_output_stride_8(output_stride: Any, rates: list[int]) -> None:
-    with torch.device("meta"):
-        pooling = deeplab_v3(output_stride=output_stride).classifier[0]
+    pooling = weightless(deeplab_v3, output_stride=output_stride).classifier[0]
 
     assert [pooling.convs[index][0].dilation[0] for index in range(4)] == rates
 
@@ -118,8 +109,7 @@ def test_the_pooling_s_rates_double_at_output_stride_8(output_stride: Any, rates
     [(16, [[4, 8, 4], [8, 16, 8], [16, 32, 16]]), (8, [[8, 16, 8], [16, 32, 16], [32, 64, 32]])],
 )
 def test_the_cascade_s_dilations_double_from_block_to_block(output_stride: Any, expected: list[list[int]]) -> None:
-    with torch.device("meta"):
-        net = deeplab_v3_cascade(output_stride=output_stride)
+    net = weightless(deeplab_v3_cascade, output_stride=output_stride)
 
     assert dilations_of(net.backbone.layer4) == [rate // 2 for rate in expected[0]]
     assert [dilations_of(block) for block in net.blocks] == expected
@@ -168,15 +158,13 @@ def test_training_gives_the_auxiliary_head_s_scores_and_evaluation_does_not_comp
 # --- names ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("backbone", "blocks"), [("resnet50", (3, 4, 6, 3)), ("resnet101", (3, 4, 23, 3))])
-def test_a_whole_state_dict_of_torchvision_s_names_loads_and_is_what_is_scored(
-    backbone: Any, blocks: tuple[int, ...]
-) -> None:
+@pytest.mark.parametrize("backbone", ["resnet50", "resnet101"])
+def test_a_whole_state_dict_of_torchvision_s_names_loads_and_is_what_is_scored(backbone: Any) -> None:
     net = deeplab_v3(width=0.125, num_classes=5, backbone=backbone, **TORCHVISION).eval()
     image = torch.rand(1, 3, 33, 33)
     before = net(image)
     held = net.state_dict()
-    published = {name: shifted(held[name]) for name in torchvision_names(blocks)}
+    published = {name: shifted(held[name]) for name in torchvision_names(RESNET[backbone])}
 
     net.load_state_dict(published)
 
@@ -188,8 +176,7 @@ def test_a_whole_state_dict_of_torchvision_s_names_loads_and_is_what_is_scored(
 def test_torchvision_s_resnet_loads_into_the_backbone_but_for_its_classifier(net: Any) -> None:
     image = torch.rand(1, 3, 33, 33)
     before, held = net.eval()(image), net.backbone.state_dict()
-    names = [name.removeprefix("backbone.") for name in backbone_names((3, 4, 6, 3))]
-    published = {name: shifted(held[name]) for name in names}
+    published = {name: shifted(held[name]) for name in resnet_keys(RESNET["resnet50"])}
     classifier = {"fc.weight": torch.rand(4), "fc.bias": torch.rand(4)}
 
     misfits = net.backbone.load_state_dict(published | classifier, strict=False)
@@ -201,34 +188,15 @@ def test_torchvision_s_resnet_loads_into_the_backbone_but_for_its_classifier(net
 
 def torchvision_names(blocks: tuple[int, ...]) -> Iterator[str]:
     """Of deeplabv3_resnet50's state dict."""
-    yield from backbone_names(blocks)
+    yield from (f"backbone.{key}" for key in resnet_keys(blocks))
     for branch in range(4):
-        yield from layer_names(f"classifier.0.convs.{branch}.0", f"classifier.0.convs.{branch}.1")
-    yield from layer_names("classifier.0.convs.4.1", "classifier.0.convs.4.2")
-    yield from layer_names("classifier.0.project.0", "classifier.0.project.1")
-    yield from layer_names("classifier.1", "classifier.2")
+        yield from layer_keys(f"classifier.0.convs.{branch}.0", f"classifier.0.convs.{branch}.1")
+    yield from layer_keys("classifier.0.convs.4.1", "classifier.0.convs.4.2")
+    yield from layer_keys("classifier.0.project.0", "classifier.0.project.1")
+    yield from layer_keys("classifier.1", "classifier.2")
     yield from ("classifier.4.weight", "classifier.4.bias")
-    yield from layer_names("aux_classifier.0", "aux_classifier.1")
+    yield from layer_keys("aux_classifier.0", "aux_classifier.1")
     yield from ("aux_classifier.4.weight", "aux_classifier.4.bias")
-
-
-def backbone_names(blocks: tuple[int, ...]) -> Iterator[str]:
-    """Of its ResNet."""
-    yield from layer_names("backbone.conv1", "backbone.bn1")
-    for layer, count in enumerate(blocks, start=1):
-        for block in range(count):
-            prefix = f"backbone.layer{layer}.{block}"
-            for number in (1, 2, 3):
-                yield from layer_names(f"{prefix}.conv{number}", f"{prefix}.bn{number}")
-            if block == 0:
-                yield from layer_names(f"{prefix}.downsample.0", f"{prefix}.downsample.1")
-
-
-def layer_names(convolution: str, norm: str) -> Iterator[str]:
-    """A convolution without bias and a BatchNorm."""
-    yield f"{convolution}.weight"
-    for one in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-        yield f"{norm}.{one}"
 
 
 # --- what it takes -------------------------------------------------------------------------------------------------
@@ -260,27 +228,6 @@ def test_an_argument_out_of_its_range_is_refused(factory: Any, arguments: dict[s
         factory(**{"width": 0.125, **arguments})
 
 
-def shifted(tensor: Any) -> Any:
-    """Other weights, that keep signals finite."""
-    return tensor + 0.01 * torch.rand(tensor.shape)
-
-
-def parameters_of(net: Any) -> int:
-    """As published counts are: without BatchNorm's statistics."""
-    return sum(one.numel() for one in net.parameters())
-
-
 def dilations_of(layer: Any) -> list[int]:
     """Of the 3x3 convolutions of a ResNet's layer."""
     return [block.conv2.dilation[0] for block in layer]
-
-
-def shapes_in(net: DeepLabV3, names: Any) -> dict[str, tuple[int, ...]]:
-    """What the modules of those names give for an image of the published size; "" is the net."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name in names:
-        net.get_submodule(name).register_forward_hook(
-            lambda _module, _given, made, name=name: shapes.__setitem__(name, tuple(made.shape))
-        )
-    net.eval()(torch.empty(1, 3, 513, 513))
-    return shapes

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from published import count, layer_keys, mobilenet_v2_keys, parameters, shapes_of, shifted, weightless
 
 torch = pytest.importorskip("torch")
 
@@ -15,16 +15,6 @@ from edgeseg.export.nets.mobilenet_v2 import MobileNetV2  # noqa: E402
 
 BACKBONES = ("resnet101", "resnet50", "mobilenet_v2")
 NARROW: dict[str, Any] = {"width": 0.125, "backbone": "mobilenet_v2"}
-#: expansion, channels, blocks, stride; Sandler et al. (2018), table 2
-TABLE = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
 
 
 # --- sizes ---------------------------------------------------------------------------------------------------------
@@ -44,36 +34,29 @@ def test_the_net_has_the_parameters_of_its_parts(backbone: Any, trunk: int, fine
     # the paper states no count: DeepLab V3's pooling, and the decoder of its section 3.1 and table 2, [3x3, 256] x 2
     pooling = (1 + 3 * 9 + 1) * coarse * 256 + 5 * 256 * 256 + 6 * 2 * 256
     decoder = fine * 48 + 2 * 48 + 9 * (48 + 256) * 256 + 9 * 256 * 256 + 2 * 2 * 256
-    with torch.device("meta"):
-        net = deeplab_v3_plus(backbone=backbone)
 
-    assert parameters_of(net) == trunk + pooling + decoder + 256 * 21 + 21
+    assert parameters(deeplab_v3_plus, backbone=backbone) == trunk + pooling + decoder + 256 * 21 + 21
 
 
 def test_on_mobilenet_v2_it_is_as_large_as_another_implementation_of_it() -> None:
     # Qualcomm AI Hub, DeepLabV3-Plus-MobileNet for 21 classes (of github.com/jfzhang95/pytorch-deeplab-xception):
     # "Number of parameters: 5.80M". That is the count once BatchNorm's scales are folded into the convolutions.
-    with torch.device("meta"):
-        net = deeplab_v3_plus(backbone="mobilenet_v2")
-        scales = sum(one.weight.numel() for one in net.modules() if isinstance(one, torch.nn.BatchNorm2d))
+    net = weightless(deeplab_v3_plus, backbone="mobilenet_v2")
+    scales = sum(one.weight.numel() for one in net.modules() if isinstance(one, torch.nn.BatchNorm2d))
 
-    assert round((parameters_of(net) - scales) / 1e6, 2) == 5.80
+    assert round((count(net) - scales) / 1e6, 2) == 5.80
 
 
 def test_mobilenet_v2_with_pooling_and_classifier_is_as_large_as_its_paper_s() -> None:
     # Sandler et al. (2018), table 7: MNet V2*, ASPP, 4.52M; without the decoder
-    with torch.device("meta"):
-        net = deeplab_v3_plus(backbone="mobilenet_v2")
+    net = weightless(deeplab_v3_plus, backbone="mobilenet_v2")
 
-    assert round(sum(map(parameters_of, (net.backbone, net.aspp, net.classifier))) / 1e6, 2) == 4.52
+    assert round(sum(map(count, (net.backbone, net.aspp, net.classifier))) / 1e6, 2) == 4.52
 
 
 def test_mobilenet_v2_has_the_parameters_that_torchvision_states() -> None:
     # torchvision/models/mobilenetv2.py, "num_params", of which the classifier's are 1280 x 1000 and 1000
-    with torch.device("meta"):
-        features = MobileNetV2(in_channels=3, width=1, with_last=True)
-
-    assert parameters_of(features) + 1280 * 1000 + 1000 == 3_504_872
+    assert parameters(MobileNetV2, in_channels=3, width=1, with_last=True) + 1280 * 1000 + 1000 == 3_504_872
 
 
 # --- shapes --------------------------------------------------------------------------------------------------------
@@ -100,10 +83,12 @@ def test_a_stage_has_the_shape_that_the_docstring_says(
         "classifier": (21, 129),
         "": (21, 513),
     }
-    with torch.device("meta"):
-        shapes = shapes_in(deeplab_v3_plus(backbone=backbone, output_stride=output_stride), expected)
+    net = weightless(deeplab_v3_plus, backbone=backbone, output_stride=output_stride)
+    shapes = shapes_of(net, (1, 3, 513, 513))
 
-    assert shapes == {name: (1, channels, one, one) for name, (channels, one) in expected.items()}
+    assert {name: shapes[name] for name in expected} == {
+        name: (1, channels, one, one) for name, (channels, one) in expected.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -132,8 +117,7 @@ def test_mobilenet_v2_s_maps_have_the_shapes_that_its_docstring_says(output_stri
     ],
 )
 def test_mobilenet_v2_dilates_behind_where_it_no_longer_strides(output_stride: Any, expected: list[int]) -> None:
-    with torch.device("meta"):
-        features = MobileNetV2(in_channels=3, width=1, output_stride=output_stride).features
+    features = weightless(MobileNetV2, in_channels=3, width=1, output_stride=output_stride).features
 
     by_channel = [one for one in features.modules() if isinstance(one, torch.nn.Conv2d) and one.groups > 1]
     assert [one.dilation[0] for one in by_channel] == expected
@@ -158,13 +142,11 @@ def test_dilated_and_strided_mobilenet_v2_see_the_same_where_both_look() -> None
 )
 def test_a_narrow_mobilenet_v2_is_rounded_as_published_ones_are(width: float, channels: tuple[int, ...]) -> None:
     # multiples of 8, and never less than nine tenths: make_divisible of github.com/tensorflow/models, slim's MobileNet
-    with torch.device("meta"):
-        assert MobileNetV2(in_channels=3, width=width).channels == channels
+    assert weightless(MobileNetV2, in_channels=3, width=width).channels == channels
 
 
 def test_the_encoder_dilates_as_deeplab_v3_s() -> None:
-    with torch.device("meta"):
-        net = deeplab_v3_plus()
+    net = weightless(deeplab_v3_plus)
 
     assert [block.conv2.dilation[0] for block in net.backbone.layer4] == [2, 4, 8]
     assert [net.aspp.convs[index][0].dilation[0] for index in range(4)] == [1, 6, 12, 18]
@@ -188,7 +170,7 @@ def test_the_scores_follow_fine_features_and_coarse_ones() -> None:
 def test_torchvision_s_mobilenet_v2_loads_into_the_backbone_but_for_its_classifier() -> None:
     net, image = deeplab_v3_plus(**NARROW).eval(), torch.rand(1, 3, 33, 33)
     before, held = net(image), net.backbone.state_dict()
-    published = {name: shifted(held[name]) for name in mobilenet_names()}
+    published = {name: shifted(held[name]) for name in mobilenet_v2_keys()}
     rest = {name: torch.rand(4) for name in ("features.18.0.weight", "classifier.1.weight", "classifier.1.bias")}
 
     misfits = net.backbone.load_state_dict(published | rest, strict=False)
@@ -200,31 +182,9 @@ def test_torchvision_s_mobilenet_v2_loads_into_the_backbone_but_for_its_classifi
 
 
 def test_torchvision_s_mobilenet_v2_names_its_last_convolution_features_18() -> None:
-    with torch.device("meta"):
-        held = set(MobileNetV2(in_channels=3, width=1, with_last=True).state_dict())
+    held = set(weightless(MobileNetV2, in_channels=3, width=1, with_last=True).state_dict())
 
-    assert held == {*mobilenet_names(), *layer_names("features.18.0", "features.18.1")}
-
-
-def mobilenet_names() -> Iterator[str]:
-    """Of torchvision's mobilenet_v2, up to its last block."""
-    yield from layer_names("features.0.0", "features.0.1")
-    number = 0
-    for expansion, _, blocks, _ in TABLE:
-        for _ in range(blocks):
-            number += 1
-            prefix, widens = f"features.{number}.conv", expansion > 1
-            if widens:
-                yield from layer_names(f"{prefix}.0.0", f"{prefix}.0.1")
-            yield from layer_names(f"{prefix}.{int(widens)}.0", f"{prefix}.{int(widens)}.1")
-            yield from layer_names(f"{prefix}.{1 + widens}", f"{prefix}.{2 + widens}")
-
-
-def layer_names(convolution: str, norm: str) -> Iterator[str]:
-    """A convolution without bias and a BatchNorm."""
-    yield f"{convolution}.weight"
-    for one in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-        yield f"{norm}.{one}"
+    assert held == {*mobilenet_v2_keys(), *layer_keys("features.18.0", "features.18.1")}
 
 
 # --- what it takes -------------------------------------------------------------------------------------------------
@@ -254,24 +214,3 @@ def test_a_grey_image_of_any_size_has_a_score_for_every_class_and_pixel(
 def test_an_argument_out_of_its_range_is_refused(arguments: dict[str, Any], problem: str) -> None:
     with pytest.raises(ModelError, match=problem):
         deeplab_v3_plus(**{"width": 0.125, **arguments})
-
-
-def shifted(tensor: Any) -> Any:
-    """Other weights, that keep signals finite."""
-    return tensor + 0.01 * torch.rand(tensor.shape)
-
-
-def parameters_of(net: Any) -> int:
-    """As published counts are: without BatchNorm's statistics."""
-    return sum(one.numel() for one in net.parameters())
-
-
-def shapes_in(net: Any, names: Any) -> dict[str, tuple[int, ...]]:
-    """What the modules of those names give for an image of the published size; "" is the net."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name in names:
-        net.get_submodule(name).register_forward_hook(
-            lambda _module, _given, made, name=name: shapes.__setitem__(name, tuple(made.shape))
-        )
-    net.eval()(torch.empty(1, 3, 513, 513))
-    return shapes

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from published import RESNET, parameters, resnet_keys, weightless
 
 torch = pytest.importorskip("torch")
 
@@ -19,16 +20,13 @@ PARAMETERS = 44_401_393
 #: of ResNet-50, scale and offset; torchvision freezes them, and does not count them
 NORM_PARAMETERS = 2 * (64 + 3 * 128 + 3 * 256 + 256 + 4 * 256 + 4 * 512 + 512 + 6 * 512 + 6 * 1024 + 1024 + 3 * 1024)
 LAST_NORM_PARAMETERS = 2 * (3 * 2048 + 2048)
-BLOCKS = (3, 4, 6, 3)
 SMALL: dict[str, Any] = {"width": 0.125, "level_proposals": 60, "proposals": 40, "candidates": 60, "detections": 12}
 SIZE_HW = (64, 96)
 CLASSES = 5
 
 
 def test_mask_r_cnn_has_the_parameters_of_torchvision_s_and_those_of_its_norms() -> None:
-    with torch.device("meta"):
-        net = mask_rcnn()
-    assert sum(one.numel() for one in net.parameters()) == PARAMETERS + NORM_PARAMETERS + LAST_NORM_PARAMETERS
+    assert parameters(mask_rcnn) == PARAMETERS + NORM_PARAMETERS + LAST_NORM_PARAMETERS
 
 
 def test_every_stage_has_the_shape_that_its_docstring_says() -> None:
@@ -187,8 +185,7 @@ def pictures() -> Any:
 
 def shapes_of(size_hw: tuple[int, int]) -> dict[str, list[tuple[int, ...]]]:
     """The shapes that every module gives, of all its calls, at the published width."""
-    with torch.device("meta"):
-        net = mask_rcnn().eval()
+    net = weightless(mask_rcnn)
     shapes: dict[str, list[tuple[int, ...]]] = {}
     for name, module in net.named_modules():
         module.register_forward_hook(lambda _, __, made, name=name: shapes.setdefault(name, []).extend(flat(made)))
@@ -204,20 +201,8 @@ def flat(made: Any) -> Iterator[tuple[int, ...]]:
 
 def names(*, is_old: bool = False) -> list[str]:
     """Keys of torchvision's state dict; ``is_old``, of its published file."""
-    return [*resnet_names("backbone.body."), *pyramid_names(is_old), *head_names(is_old)]
-
-
-def resnet_names(prefix: str) -> Iterator[str]:
-    """Of ResNet-50 without its classifier."""
-    norm = ("weight", "bias", "running_mean", "running_var")
-    yield from (f"{prefix}conv1.weight", *(f"{prefix}bn1.{one}" for one in norm))
-    for layer, blocks in enumerate(BLOCKS, 1):
-        for block in range(blocks):
-            home = f"{prefix}layer{layer}.{block}"
-            for index in (1, 2, 3):
-                yield from (f"{home}.conv{index}.weight", *(f"{home}.bn{index}.{one}" for one in norm))
-            if block == 0:
-                yield from (f"{home}.downsample.0.weight", *(f"{home}.downsample.1.{one}" for one in norm))
+    body = [key for key in resnet_keys(RESNET["resnet50"]) if not key.endswith("num_batches_tracked")]
+    return [*(f"backbone.body.{key}" for key in body), *pyramid_names(is_old), *head_names(is_old)]
 
 
 def pyramid_names(is_old: bool) -> Iterator[str]:

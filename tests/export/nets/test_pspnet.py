@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from published import RESNET, count, parameters, resnet_keys, shapes_of, weightless
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
@@ -41,15 +41,10 @@ def auxiliary(classes: int) -> int:
     return 1024 * 256 * 9 + 2 * 256 + 256 * classes + classes
 
 
-def count(module: Any) -> int:
-    return sum(one.numel() for one in module.parameters())
-
-
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("deep_stem", [True, False])
 def test_the_parameters_are_those_of_the_paper_s_layers(name: Any, deep_stem: bool) -> None:
-    with torch.device("meta"):
-        net = pspnet(backbone=name, deep_stem=deep_stem)
+    net = weightless(pspnet, backbone=name, deep_stem=deep_stem)
     expected = BACKBONES[name] + (DEEP_STEM if deep_stem else 0) + pyramid_and_head(150)
     assert count(net) - count(net.auxiliary) == expected
     assert count(net.auxiliary) == auxiliary(150)
@@ -60,8 +55,7 @@ def test_the_parameters_are_the_46_5827_million_of_open_model_zoo_s_pspnet() -> 
 
     It counts the converted graph: BatchNorm is a bias, and the image's means and deviations are six more.
     """
-    with torch.device("meta"):
-        net = pspnet(21, deep_stem=False)
+    net = weightless(pspnet, num_classes=21, deep_stem=False)
     del net.auxiliary
     norms = sum(count(one) for one in net.modules() if isinstance(one, torch.nn.BatchNorm2d)) + NARROW_STEM_NORMS
     assert round((count(net) + NARROW_STEM + NARROW_STEM_NORMS - norms // 2 + 6) / 1e6, 4) == 46.5827
@@ -69,21 +63,15 @@ def test_the_parameters_are_the_46_5827_million_of_open_model_zoo_s_pspnet() -> 
 
 def test_the_parameters_are_the_68_1_million_that_segformer_s_paper_lists() -> None:
     """Xie et al. 2021, table 2: MMSegmentation's PSPNet on ResNet-101 for ADE20K, with its auxiliary head."""
-    with torch.device("meta"):
-        net = pspnet(backbone="resnet101", deep_stem=False)
-    assert round((count(net) + NARROW_STEM + NARROW_STEM_NORMS) / 1e6, 1) == 68.1
+    held = parameters(pspnet, backbone="resnet101", deep_stem=False)
+    assert round((held + NARROW_STEM + NARROW_STEM_NORMS) / 1e6, 1) == 68.1
 
 
 def test_every_stage_has_the_shape_that_the_docstring_gives() -> None:
-    with torch.device("meta"):
-        net, image = pspnet().eval(), torch.empty(1, 3, 473, 473)
-    names = ["conv1", "layer1", "layer2", "layer3", "layer4"]
-    stages = [net.get_submodule(f"backbone.{name}") for name in names] + [net.pyramid, net.head]
-    seen: list[tuple[int, ...]] = []
-    for stage in stages:
-        stage.register_forward_hook(lambda _, __, made: seen.append(tuple(made.shape[1:])))
-    assert net(image).shape == (1, 150, 473, 473)
-    assert seen == [
+    shapes = shapes_of(weightless(pspnet), (1, 3, 473, 473))
+    names = ["backbone.conv1", *(f"backbone.layer{index}" for index in range(1, 5)), "pyramid", "head"]
+    assert shapes[""] == (1, 150, 473, 473)
+    assert [shapes[name][1:] for name in names] == [
         (128, 237, 237),
         (256, 119, 119),
         (512, 60, 60),
@@ -95,8 +83,7 @@ def test_every_stage_has_the_shape_that_the_docstring_gives() -> None:
 
 
 def test_the_last_two_layers_dilate_by_2_and_4_from_their_first_block_on() -> None:
-    with torch.device("meta"):
-        net = pspnet()
+    net = weightless(pspnet)
     for index, dilation in ((3, 2), (4, 4)):
         blocks = net.get_submodule(f"backbone.layer{index}")
         assert {one.conv2.dilation for one in blocks} == {(dilation, dilation)}
@@ -157,28 +144,12 @@ def test_the_exported_graph_has_no_auxiliary_head(exported: Exported) -> None:
     assert auxiliary_head[0][0].weight.shape not in {one.shape for one in weights}
 
 
-def torchvision_keys(blocks: tuple[int, ...]) -> Iterator[str]:
-    """Of torchvision's ResNets with bottlenecks, and so of its published files."""
-    norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
-    yield "conv1.weight"
-    yield from (f"bn1.{part}" for part in norm)
-    for layer, count_ in enumerate(blocks, start=1):
-        for block in range(count_):
-            prefix = f"layer{layer}.{block}"
-            for index in (1, 2, 3):
-                yield f"{prefix}.conv{index}.weight"
-                yield from (f"{prefix}.bn{index}.{part}" for part in norm)
-            if block == 0:
-                yield f"{prefix}.downsample.0.weight"
-                yield from (f"{prefix}.downsample.1.{part}" for part in norm)
-    yield from ("fc.weight", "fc.bias")
-
-
 def test_torchvision_s_resnet_loads_into_the_backbone_and_counts() -> None:
     torch.manual_seed(0)
     net, image = pspnet(**SMALL, deep_stem=False).eval(), torch.rand(1, 3, 49, 57)
     before, shapes = net(image), {name: one.shape for name, one in net.backbone.state_dict().items()}
-    published = {name: torch.rand(shapes.get(name, (1,))) for name in torchvision_keys((3, 4, 6, 3))}
+    keys = [*resnet_keys(RESNET["resnet50"]), "fc.weight", "fc.bias"]
+    published = {key: torch.rand(shapes.get(key, (1,))) for key in keys}
     kept = net.backbone.load_state_dict(published, strict=False)
     assert (kept.missing_keys, sorted(kept.unexpected_keys)) == ([], ["fc.bias", "fc.weight"])
     assert not torch.allclose(net(image), before)
