@@ -1,15 +1,16 @@
 """A classifier's published weights go into a net's backbone as they are; what cannot is refused with what to do.
 
-Keys are torchvision's, written out here; shapes are those of narrow nets.
+Keys are torchvision's, written out in published.py; shapes are those of narrow nets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from published import RESNET, VGG, mobilenet_v2_keys, resnet_keys, vgg_keys
 
 import edgeseg
 from edgeseg.errors import ModelError
@@ -27,7 +28,6 @@ from edgeseg.export.nets.vgg import Vgg  # noqa: E402
 
 WIDTH = 0.125
 State = dict[str, Any]
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class Net(SegmentationNet):
@@ -68,46 +68,6 @@ def vgg(name: Any = "vgg16", *, norm: bool = False, in_channels: int = 3) -> Any
     return Vgg(name, in_channels=in_channels, width=WIDTH, norm=norm)
 
 
-def norm_keys(prefix: str) -> Iterator[str]:
-    return (f"{prefix}.{name}" for name in ("weight", "bias", *STATISTICS))
-
-
-def resnet_keys(blocks: Sequence[int]) -> Iterator[str]:
-    yield "conv1.weight"
-    yield from norm_keys("bn1")
-    for layer, count in enumerate(blocks, 1):
-        for block in range(count):
-            for index in (1, 2, 3):
-                yield f"layer{layer}.{block}.conv{index}.weight"
-                yield from norm_keys(f"layer{layer}.{block}.bn{index}")
-            if block == 0:
-                yield f"layer{layer}.0.downsample.0.weight"
-                yield from norm_keys(f"layer{layer}.0.downsample.1")
-
-
-def vgg_keys(convolutions: Sequence[int], *, norm: bool) -> Iterator[str]:
-    number = 0
-    for count in convolutions:
-        for _ in range(count):
-            yield from (f"features.{number}.weight", f"features.{number}.bias")
-            if norm:
-                yield from norm_keys(f"features.{number + 1}")
-            number += 3 if norm else 2
-        number += 1
-
-
-def mobilenet_keys() -> Iterator[str]:
-    yield "features.0.0.weight"
-    yield from norm_keys("features.0.1")
-    for block in range(1, 18):
-        layers = 1 if block == 1 else 2  # with BatchNorm, before the last convolution
-        for index in range(layers):
-            yield f"features.{block}.conv.{index}.0.weight"
-            yield from norm_keys(f"features.{block}.conv.{index}.1")
-        yield f"features.{block}.conv.{layers}.weight"
-        yield from norm_keys(f"features.{block}.conv.{layers + 1}")
-
-
 def published(backbone: Any, keys: Sequence[str]) -> State:
     """Numbers under a file's own keys, in their order, in the shapes that the backbone has in that order."""
     made = backbone.state_dict()
@@ -130,15 +90,15 @@ MOBILENETS_LAST = {
     "classifier.1.bias": torch.zeros(1000),
 }
 CASES: dict[str, tuple[Callable[[], Any], list[str], State]] = {
-    "resnet50": (resnet, [*resnet_keys((3, 4, 6, 3))], FC),
-    "resnet101": (lambda: resnet("resnet101"), [*resnet_keys((3, 4, 23, 3))], FC),
-    "resnet152": (lambda: resnet("resnet152"), [*resnet_keys((3, 8, 36, 3))], FC),
-    "vgg16": (vgg, [*vgg_keys((2, 2, 3, 3, 3), norm=False)], CLASSIFIER),
-    "vgg16_bn": (lambda: vgg(norm=True), [*vgg_keys((2, 2, 3, 3, 3), norm=True)], CLASSIFIER),
-    "vgg19": (lambda: vgg("vgg19"), [*vgg_keys((2, 2, 4, 4, 4), norm=False)], CLASSIFIER),
+    "resnet50": (resnet, [*resnet_keys(RESNET["resnet50"])], FC),
+    "resnet101": (lambda: resnet("resnet101"), [*resnet_keys(RESNET["resnet101"])], FC),
+    "resnet152": (lambda: resnet("resnet152"), [*resnet_keys(RESNET["resnet152"])], FC),
+    "vgg16": (vgg, [*vgg_keys(VGG["vgg16"])], CLASSIFIER),
+    "vgg16_bn": (lambda: vgg(norm=True), [*vgg_keys(VGG["vgg16"], norm=True)], CLASSIFIER),
+    "vgg19": (lambda: vgg("vgg19"), [*vgg_keys(VGG["vgg19"])], CLASSIFIER),
     "mobilenet_v2": (
         lambda: MobileNetV2(in_channels=3, width=WIDTH),
-        [*mobilenet_keys()],
+        [*mobilenet_v2_keys()],
         MOBILENETS_LAST,
     ),
 }
@@ -154,7 +114,7 @@ def save(tmp_path: Path) -> Callable[[object], Path]:
 
 
 def resnet_file() -> State:
-    return published(resnet(), [*resnet_keys((3, 4, 6, 3))]) | FC
+    return published(resnet(), [*resnet_keys(RESNET["resnet50"])]) | FC
 
 
 def has(backbone: Any, weights: State) -> bool:
@@ -175,7 +135,7 @@ def test_a_published_layout_is_loaded_as_it_is_and_the_classifier_is_left_out_wi
 
 
 def test_a_file_without_a_classifier_says_nothing(save: Any) -> None:
-    weights = published(resnet(), [*resnet_keys((3, 4, 6, 3))])
+    weights = published(resnet(), [*resnet_keys(RESNET["resnet50"])])
     assert load_backbone(Net(resnet()), save(weights)) == ()
 
 
@@ -188,13 +148,13 @@ def test_safetensors_and_a_path_as_text_are_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("prefix", ["module.", "model.", "backbone.", "backbone.body."])
 def test_weights_behind_a_prefix_or_in_a_wrapper_are_found(prefix: str, save: Any) -> None:
-    weights, net = published(resnet(), [*resnet_keys((3, 4, 6, 3))]), Net(resnet())
+    weights, net = published(resnet(), [*resnet_keys(RESNET["resnet50"])]), Net(resnet())
     load_backbone(net, save({"state_dict": {prefix + key: one for key, one in weights.items()}}))
     assert has(net.backbone, weights)
 
 
 def test_averaged_weights_come_first_unless_the_others_are_asked_for(save: Any) -> None:
-    plain = published(resnet(), [*resnet_keys((3, 4, 6, 3))])
+    plain = published(resnet(), [*resnet_keys(RESNET["resnet50"])])
     averaged = {key: one * 2 if one.is_floating_point() else one for key, one in plain.items()}
     path, net = save({"model": plain, "model_ema": averaged}), Net(resnet())
     assert any("model_ema" in note for note in load_backbone(net, path))
@@ -206,7 +166,7 @@ def test_averaged_weights_come_first_unless_the_others_are_asked_for(save: Any) 
 def test_fully_connected_layers_become_the_convolutions_that_compute_the_same(save: Any) -> None:
     backbone = ConvolutionalVgg("vgg16", in_channels=3, width=WIDTH)
     channels, inner = backbone.features[28].out_channels, backbone.classifier[0].out_channels
-    weights = published(vgg(), [*vgg_keys((2, 2, 3, 3, 3), norm=False)])
+    weights = published(vgg(), [*vgg_keys(VGG["vgg16"])])
     torch.manual_seed(2)
     weights |= {"classifier.0.weight": torch.rand(inner, channels * 49), "classifier.0.bias": torch.rand(inner)}
     weights |= {"classifier.3.weight": torch.rand(inner, inner), "classifier.3.bias": torch.rand(inner)}
@@ -223,9 +183,9 @@ def test_fully_connected_layers_become_the_convolutions_that_compute_the_same(sa
 @pytest.mark.parametrize(
     ("make", "keys", "first"),
     [
-        (lambda: resnet(in_channels=1), [*resnet_keys((3, 4, 6, 3))], "conv1.weight"),
-        (lambda: vgg(in_channels=1), [*vgg_keys((2, 2, 3, 3, 3), norm=False)], "features.0.weight"),
-        (lambda: MobileNetV2(in_channels=1, width=WIDTH), [*mobilenet_keys()], "features.0.0.weight"),
+        (lambda: resnet(in_channels=1), [*resnet_keys(RESNET["resnet50"])], "conv1.weight"),
+        (lambda: vgg(in_channels=1), [*vgg_keys(VGG["vgg16"])], "features.0.weight"),
+        (lambda: MobileNetV2(in_channels=1, width=WIDTH), [*mobilenet_v2_keys()], "features.0.0.weight"),
     ],
 )
 def test_a_grey_net_sees_of_a_grey_image_what_the_file_s_net_sees(
@@ -283,7 +243,7 @@ def test_another_classifier_s_weights_are_refused(make: Callable[[], Any], told:
 
 
 def test_vgg19_s_weights_are_refused_by_vgg16(save: Any) -> None:
-    weights = published(vgg("vgg19"), [*vgg_keys((2, 2, 4, 4, 4), norm=False)])
+    weights = published(vgg("vgg19"), [*vgg_keys(VGG["vgg19"])])
     assert "are not in the net: features.16.weight" in refusal(Net(vgg()), save(weights))
 
 

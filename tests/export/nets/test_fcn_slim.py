@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from published import parameters, shapes_of, weightless
 
 torch = pytest.importorskip("torch")
 
@@ -39,12 +40,12 @@ UP_2, UP_8 = 2 * 2 + 1, 8 * 8 + 1
 )
 def test_a_slim_fcn_has_the_parameters_of_its_text(factory: Factory, skips: int, deconvolutions: int) -> None:
     expected = CONVOLUTIONS + FULLY_CONNECTED + SCORE + skips + deconvolutions
-    assert sum(one.numel() for one in published(factory).parameters()) == expected
+    assert parameters(factory) == expected
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
 def test_blocks_have_2_2_3_3_3_convolutions_of_3x3_and_a_maximum_pooling(factory: Factory) -> None:
-    blocks = published(factory).blocks
+    blocks = weightless(factory).blocks
     convolutions = [[one for one in block if isinstance(one, nn.Conv2d)] for block in blocks]
     assert [(made[-1].out_channels, len(made)) for made in convolutions] == list(BLOCKS)
     assert {one.kernel_size for made in convolutions for one in made} == {(3, 3)}
@@ -53,7 +54,7 @@ def test_blocks_have_2_2_3_3_3_convolutions_of_3x3_and_a_maximum_pooling(factory
 
 @pytest.mark.parametrize("factory", FACTORIES)
 def test_fc6_and_fc7_are_1x1_convolutions_of_1024_with_dropout(factory: Factory) -> None:
-    layers = published(factory).fully_connected
+    layers = weightless(factory).fully_connected
     convolutions = [(one.kernel_size, one.out_channels) for one in layers if isinstance(one, nn.Conv2d)]
     assert convolutions == [((1, 1), 1024)] * 2
     assert [one.p for one in layers if isinstance(one, nn.Dropout)] == [0.3, 0.3]
@@ -66,7 +67,7 @@ def test_fc6_and_fc7_are_1x1_convolutions_of_1024_with_dropout(factory: Factory)
 def test_skips_are_3x3_scores_with_relu_between_deconvolutions_as_wide_as_their_stride(
     factory: Factory, channels: list[int], factors: list[int]
 ) -> None:
-    net = published(factory)
+    net = weightless(factory)
     assert [(skip[0].kernel_size, skip[0].in_channels) for skip in net.skips] == [((3, 3), one) for one in channels]
     assert all(isinstance(skip[-1], nn.ReLU) for skip in net.skips)
     assert [up.kernel_size for up in net.ups] == [up.stride for up in net.ups] == [(one, one) for one in factors]
@@ -74,7 +75,7 @@ def test_skips_are_3x3_scores_with_relu_between_deconvolutions_as_wide_as_their_
 
 @pytest.mark.parametrize(("factory", "sides"), [(fcn8s_slim, [64, 512]), (fcn2s_slim, [64, 128, 256, 512])])
 def test_every_stage_has_the_shape_that_its_docstring_says(factory: Factory, sides: list[int]) -> None:
-    shapes = shapes_of(published(factory), (1, 1, 512, 512))
+    shapes = shapes_of(weightless(factory), (1, 1, 512, 512))
     blocks = zip((channels for channels, _ in BLOCKS), (256, 128, 64, 32, 16), strict=True)
     assert [shapes[f"blocks.{index}"] for index in range(5)] == [(1, one, side, side) for one, side in blocks]
     assert shapes["fully_connected"] == (1, 1024, 16, 16)
@@ -142,21 +143,6 @@ def test_half_the_width_has_half_the_channels() -> None:
     assert pairs(net.fully_connected) == [(128, 512), (512, 512)]
 
 
-def published(factory: Factory) -> Any:
-    """At published width, without memory for it."""
-    with torch.device("meta"):
-        return factory().eval()
-
-
 def pairs(layers: Any) -> list[tuple[int, int]]:
     """Channels in and out of every convolution."""
     return [(one.in_channels, one.out_channels) for one in layers if isinstance(one, nn.Conv2d)]
-
-
-def shapes_of(net: Any, image: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """What every module gives for an image of that shape."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, module in net.named_modules():
-        module.register_forward_hook(lambda _, __, made, name=name: shapes.update({name: tuple(made.shape)}))
-    net(torch.empty(image, device="meta"))
-    return shapes

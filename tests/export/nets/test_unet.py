@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from published import parameters, shapes_of, weightless
 
 torch = pytest.importorskip("torch")
 ir = pytest.importorskip("onnx_ir")
@@ -41,8 +42,8 @@ class Exported(NamedTuple):
 
 
 def test_u_net_has_as_many_parameters_as_its_well_known_keras_implementation() -> None:
-    assert parameters(in_channels=1) == GREY_PARAMETERS
-    assert parameters() == GREY_PARAMETERS + RGB_KERNELS
+    assert parameters(unet, in_channels=1) == GREY_PARAMETERS
+    assert parameters(unet) == GREY_PARAMETERS + RGB_KERNELS
 
 
 @pytest.mark.parametrize("num_classes", [3, 21])
@@ -50,12 +51,12 @@ def test_more_classes_widen_the_head_s_two_convolutions_alone(num_classes: int) 
     def head(between: int, scores: int) -> int:
         return 64 * between * 9 + between + between * scores + scores
 
-    assert parameters(num_classes=num_classes) - parameters() == head(num_classes, num_classes) - head(2, 1)
+    assert parameters(unet, num_classes=num_classes) - parameters(unet) == head(num_classes, num_classes) - head(2, 1)
 
 
 @pytest.mark.parametrize(("num_classes", "scores"), [(1, 1), (2, 1), (3, 3)])
 def test_every_stage_has_the_shape_that_its_docstring_says(num_classes: int, scores: int) -> None:
-    shapes = shapes_of(num_classes, (512, 512))
+    shapes = shapes_of(weightless(unet, num_classes=num_classes), (1, 3, 512, 512))
     channels = (64, 128, 256, 512, 1024)
     stages = [(1, one, 512 >> index, 512 >> index) for index, one in enumerate(channels)]
     assert [shapes[f"downs.{index}"] for index in range(5)] == stages
@@ -160,20 +161,3 @@ def test_a_size_that_does_not_halve_four_times_is_refused() -> None:
 def small(num_classes: int) -> UNet:
     torch.manual_seed(1)
     return unet(num_classes, width=WIDTH)
-
-
-def parameters(**arguments: Any) -> int:
-    """At published width, without memory for them."""
-    with torch.device("meta"):
-        return sum(one.numel() for one in unet(**arguments).parameters())
-
-
-def shapes_of(num_classes: int, size_hw: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-    """What every module gives, the net itself under no name."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    with torch.device("meta"):
-        net = unet(num_classes).eval()
-        for name, module in net.named_modules():
-            module.register_forward_hook(lambda _, __, made, name=name: shapes.update({name: tuple(made.shape)}))
-        net(torch.empty(1, 3, *size_hw))
-    return shapes

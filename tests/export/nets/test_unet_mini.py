@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from published import parameters, shapes_of, weightless
 
 torch = pytest.importorskip("torch")
 
@@ -29,18 +30,11 @@ CONVOLUTIONS = (
 
 def test_mini_u_net_has_the_parameters_of_image_segmentation_keras_s_layers() -> None:
     expected = sum(9 * inputs * outputs + outputs for inputs, outputs in CONVOLUTIONS) + 32 * 21 + 21
-    with torch.device("meta"):
-        found = sum(one.numel() for one in unet_mini().parameters())
-    assert found == expected == 472_213
+    assert parameters(unet_mini) == expected == 472_213
 
 
 def test_every_stage_has_the_shape_that_its_docstring_says() -> None:
-    shapes: dict[str, tuple[int, ...]] = {}
-    with torch.device("meta"):
-        net = unet_mini().eval()
-        for name, module in net.named_modules():
-            module.register_forward_hook(lambda _, __, made, name=name: shapes.update({name: tuple(made.shape)}))
-        net(torch.empty(1, 3, 224, 224))
+    shapes = shapes_of(weightless(unet_mini), (1, 3, 224, 224))
     assert [shapes[f"downs.{index}"] for index in range(3)] == [
         (1, 32, 224, 224),
         (1, 64, 112, 112),
