@@ -23,8 +23,8 @@ __all__ = ["Case", "Difference", "Parity", "ParityEntry", "check_parity", "diffe
 MAX_RELATIVE_ERROR = 1e-3
 # rounding alone moves the odd value by more where a net takes a maximum's place: unpooling, sampling
 MAX_SHARE_APART = 1e-3
-# two roundings of the same numbers are each as far from the exact ones, and twice as far at most from another
-MAX_SENSITIVITY = 2.0
+# every order of additions moves others: of a SegNet 0.1 % with oneDNN, 0.4 % in channels_last, 0.6 % without oneDNN
+MAX_SENSITIVITY = 10.0
 MIN_AGREEMENT = 0.999
 
 Array = NDArray[Any]
@@ -104,7 +104,7 @@ def check_parity(
         exact: asked for PyTorch's output in float64, where the scores differ; None where there is none.
     Raises:
         ParityError: more than 0.1 % of the pixels differ; or more than 0.1 % of the scores are apart by more than 0.1 %
-            of the largest, and from float64 more than twice as many as PyTorch's own are.
+            of the largest, and from float64 more than ten times as many as PyTorch's own are.
     """
     session = _session(onnx_path)
     return Parity(entries=tuple(_compared(session, case, blame, exact) for case in cases))
@@ -160,7 +160,7 @@ def _compared(
 
 
 def _is_sensitive(found: Array, expected: Array, exact: Array | None) -> bool:
-    """Whether ONNX is as near to the exact scores as PyTorch is."""
+    """Whether ONNX is about as near to the exact scores as PyTorch is."""
     if exact is None or not np.isfinite(found).all():
         return False
     return difference(found, exact).apart <= MAX_SENSITIVITY * difference(expected, exact).apart
