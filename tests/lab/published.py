@@ -1,4 +1,4 @@
-"""Own what tests compare nets with: torchvision's key names, counts and shapes at published width. Test nothing.
+"""Own what tests compare nets with: torchvision's key names, counts and shapes at published width. Make no net.
 
 Key names are written out here, in a state dict's order, and never asked of our own nets. torch is imported late, for
 doctests are looked for in this module too where torch is missing.
@@ -62,8 +62,20 @@ def norm_keys(norm: str) -> Iterator[str]:
     yield from (f"{norm}.{one}" for one in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"))
 
 
+def assert_names_load_into_the_backbone(net: Any, names: Sequence[str]) -> None:
+    """The backbone's state dict has just these names in this order, and what is loaded by them changes the scores."""
+    import torch
+
+    own, image = net.backbone.state_dict(), torch.rand(1, 3, 64, 64)
+    assert list(own) == list(names)
+    with torch.no_grad():
+        before = net.eval().scores(image)
+        net.backbone.load_state_dict({name: shifted(own[name]) for name in names})
+        assert not torch.allclose(before, net.scores(image))
+
+
 def shifted(tensor: Any) -> Any:
-    """Other weights, that keep signals finite."""
+    """Other weights, that keep signals finite and variances positive."""
     import torch
 
     return tensor + 0.01 * torch.rand(tensor.shape)

@@ -1,8 +1,9 @@
-"""The CRF's rules, held to a mean-field inference written out pixel by pixel."""
+"""The CRF's rules, held to a mean-field inference written out pixel by pixel, and its graph's tail."""
 
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,12 @@ torch = pytest.importorskip("torch")
 
 from edgeseg.errors import ModelError  # noqa: E402
 from edgeseg.export.nets.crf import LocalCrf, Pairwise  # noqa: E402
+from edgeseg.export.nets.deeplab_v1 import deeplab_v1_crf  # noqa: E402
+from edgeseg.export.nets.deeplab_v2 import deeplab_v2_crf  # noqa: E402
+from edgeseg.export.onnx_export import ExportOptions, export_model  # noqa: E402
+from edgeseg.graph.reading import read_graph  # noqa: E402
+from edgeseg.graph.tail import find_tail  # noqa: E402
+from edgeseg.imaging.palettes import labels_for  # noqa: E402
 
 #: all terms say something at the small sizes of these tests
 PAIRWISE = Pairwise(appearance=4, near=6, alike=13, smoothness=3, beside=3)
@@ -137,6 +144,23 @@ def test_the_shrunk_image_has_the_size_of_three_halvings(size_hw: tuple[int, int
 def test_a_window_without_a_middle_or_a_neighbour_is_refused(window: int) -> None:
     with pytest.raises(ModelError, match=f"window is {window}"):
         LocalCrf(PAIRWISE, stride=8, in_channels=3, window=window)
+
+
+@pytest.mark.parametrize(
+    ("factory", "arguments"), [(deeplab_v1_crf, {}), (deeplab_v2_crf, {"backbone": "vgg16"})], ids=["v1", "v2"]
+)
+def test_the_tail_behind_the_crf_is_cut(factory: Any, arguments: dict[str, str], tmp_path: Path) -> None:
+    export_model(
+        factory(3, width=0.125, **arguments),
+        tmp_path / "net.onnx",
+        ExportOptions(size_hw=(33, 49)),
+        labels=labels_for,
+        sample_bgr=np.full((33, 49, 3), 128, np.uint8),
+    )
+    tail = find_tail(read_graph(tmp_path / "net.onnx").model)
+    assert tail.head.size_hw == (5, 7)
+    assert tail.head.cut == ("Resize linear half_pixel 5x7 -> 33x49",)
+    assert not tail.left
 
 
 def mean_field(logits: Any, pixels: Any, pairwise: Pairwise, stride: int, window: int, iterations: int) -> Any:

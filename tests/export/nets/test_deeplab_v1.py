@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from published import VGG, parameters, shapes_of, vgg_keys, weightless
+from published import VGG, assert_names_load_into_the_backbone, parameters, shapes_of, vgg_keys, weightless
 
 torch = pytest.importorskip("torch")
 
 from edgeseg.errors import ModelError  # noqa: E402
 from edgeseg.export.nets.deeplab_v1 import deeplab_v1, deeplab_v1_crf  # noqa: E402
-from edgeseg.export.onnx_export import ExportOptions, export_model  # noqa: E402
-from edgeseg.graph.reading import read_graph  # noqa: E402
-from edgeseg.graph.tail import find_tail  # noqa: E402
-from edgeseg.imaging.palettes import labels_for  # noqa: E402
 
 WIDTH = 0.125
 TOLERANCE = 1e-5  # float32, another order of additions
@@ -70,14 +64,7 @@ def test_scores_are_centred_on_every_eighth_pixel() -> None:
 
 
 def test_torchvision_s_key_names_load_into_the_backbone() -> None:
-    net = deeplab_v1(5, width=WIDTH).eval()
-    keys, own, image = list(vgg_keys(VGG["vgg16"])), net.backbone.state_dict(), torch.rand(1, 3, 64, 64)
-    with torch.no_grad():
-        before = net(image)
-        net.backbone.load_state_dict({key: torch.randn_like(own[key]) * 0.05 for key in keys})
-        after = net(image)
-    assert keys == list(own)
-    assert not torch.allclose(before, after)
+    assert_names_load_into_the_backbone(deeplab_v1(5, width=WIDTH), [*vgg_keys(VGG["vgg16"])])
 
 
 @pytest.mark.parametrize("factory", FACTORIES)
@@ -115,20 +102,6 @@ def test_the_named_factory_is_the_one_with_a_crf() -> None:
 def test_the_crf_s_deviations_are_the_authors_in_scores() -> None:
     # DeepLab-LargeFOV's page: bi_w = 4, bi_xy_std = 121, bi_rgb_std = 5, pos_w = 3, pos_xy_std = 3
     assert deeplab_v1_crf(width=WIDTH).crf.pairwise.tolist() == pytest.approx([4, 121 / 8, 5, 3, 3 / 8])
-
-
-def test_the_tail_behind_the_crf_is_cut(tmp_path: Path) -> None:
-    export_model(
-        deeplab_v1_crf(3, width=WIDTH),
-        tmp_path / "net.onnx",
-        ExportOptions(size_hw=(33, 49)),
-        labels=labels_for,
-        sample_bgr=np.full((33, 49, 3), 128, np.uint8),
-    )
-    tail = find_tail(read_graph(tmp_path / "net.onnx").model)
-    assert tail.head.size_hw == (5, 7)
-    assert tail.head.cut == ("Resize linear half_pixel 5x7 -> 33x49",)
-    assert not tail.left
 
 
 def test_no_classes_are_refused() -> None:

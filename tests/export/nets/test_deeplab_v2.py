@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from published import RESNET, VGG, parameters, resnet_keys, shapes_of, vgg_keys, weightless
+from published import (
+    RESNET,
+    VGG,
+    assert_names_load_into_the_backbone,
+    parameters,
+    resnet_keys,
+    shapes_of,
+    vgg_keys,
+    weightless,
+)
 
 torch = pytest.importorskip("torch")
 
 from edgeseg.errors import ModelError  # noqa: E402
 from edgeseg.export.nets.deeplab_v2 import deeplab_v2, deeplab_v2_crf  # noqa: E402
-from edgeseg.export.onnx_export import ExportOptions, export_model  # noqa: E402
-from edgeseg.graph.reading import read_graph  # noqa: E402
-from edgeseg.graph.tail import find_tail  # noqa: E402
-from edgeseg.imaging.palettes import labels_for  # noqa: E402
 
 WIDTH = 0.125
 TOLERANCE = 1e-5  # float32, another order of additions
@@ -87,15 +90,7 @@ def test_the_four_branches_dilate_by_6_12_18_and_24_and_are_summed(backbone: str
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_torchvision_s_key_names_load_into_the_backbone(backbone: str) -> None:
-    net = deeplab_v2(5, width=WIDTH, backbone=backbone).eval()
-    keys, own = KEYS[backbone], net.backbone.state_dict()
-    image = torch.rand(1, 3, 33, 33)
-    with torch.no_grad():
-        before = net(image)
-        net.backbone.load_state_dict({key: torch.rand(own[key].shape) * 0.05 for key in keys})
-        after = net(image)
-    assert keys == list(own)
-    assert not torch.allclose(before, after)
+    assert_names_load_into_the_backbone(deeplab_v2(5, width=WIDTH, backbone=backbone), KEYS[backbone])
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -139,20 +134,6 @@ def test_the_crf_s_deviations_are_the_authors_in_scores(backbone: str, published
     held = deeplab_v2_crf(width=WIDTH, backbone=backbone).crf.pairwise.tolist()
     scale = [1, 8, 1, 1, 8]
     assert held == pytest.approx([value / by for value, by in zip(published, scale, strict=True)])
-
-
-def test_the_tail_behind_the_crf_is_cut(tmp_path: Path) -> None:
-    export_model(
-        deeplab_v2_crf(3, width=WIDTH, backbone="vgg16"),
-        tmp_path / "net.onnx",
-        ExportOptions(size_hw=(33, 49)),
-        labels=labels_for,
-        sample_bgr=np.full((33, 49, 3), 128, np.uint8),
-    )
-    tail = find_tail(read_graph(tmp_path / "net.onnx").model)
-    assert tail.head.size_hw == (5, 7)
-    assert tail.head.cut == ("Resize linear half_pixel 5x7 -> 33x49",)
-    assert not tail.left
 
 
 def test_another_backbone_is_refused() -> None:
