@@ -15,38 +15,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from net_figures import MEASURED
 
 from edgeseg.cli.main import main
 from edgeseg.export import measured
 from edgeseg.export.catalogue import BUILT_IN
-from edgeseg.export.measured import Machine, Measured, NetFigures, write_measured
+from edgeseg.export.measured import write_measured
 
 FAILURE, USAGE = 1, 2
 NARROW = ("--arg", "width=0.1")
 SIZE = ("--input-size", "64x64")
-FIGURES = NetFigures(
-    size_hw=(512, 512),
-    parameters=31_042_369,
-    macs=219_040_000_000,
-    fp32_ms=1250.54,
-    int8_ms=412.34,
-    fp32_bytes=124_000_000,
-    int8_bytes=31_000_000,
-    rtx_bytes=125_000_000,
-    agreement=0.9999,
-)
-UNCOUNTED = NetFigures(
-    size_hw=(513, 513),
-    parameters=1_000_000,
-    macs=None,
-    fp32_ms=2.0,
-    int8_ms=1.0,
-    fp32_bytes=1,
-    int8_bytes=1,
-    rtx_bytes=1,
-    agreement=1.0,
-)
-MACHINE = Machine(cpu="Some CPU", cores=2, date="2026-11-21", versions={"openvino": "2026.4.1"})
 
 
 class Said(NamedTuple):
@@ -79,7 +57,7 @@ def called(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
 def figures(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Figures of two nets in the place of those that ship."""
     path = tmp_path_factory.mktemp("measured") / "measured.json"
-    write_measured(path, Measured(machine=MACHINE, nets={"unet": FIGURES, "deeplab-v1-crf": UNCOUNTED}))
+    write_measured(path, MEASURED)
     monkeypatch.setattr(measured, "MEASURED_PATH", path)
 
 

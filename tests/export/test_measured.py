@@ -7,28 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from net_figures import MEASURED
 
 from edgeseg.errors import SpecError
 from edgeseg.export.catalogue import BUILT_IN
-from edgeseg.export.measured import Machine, Measured, NetFigures, read_measured, write_measured
-
-FIGURES = NetFigures(
-    size_hw=(512, 512),
-    parameters=31_042_369,
-    macs=None,
-    fp32_ms=250.5,
-    int8_ms=100.0,
-    fp32_bytes=124_000_000,
-    int8_bytes=31_000_000,
-    rtx_bytes=125_000_000,
-    agreement=0.9999,
-)
-MACHINE = Machine(cpu="a CPU", cores=2, date="2026-11-21", versions={"openvino": "2026.4.1"})
+from edgeseg.export.measured import read_measured, write_measured
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    write_measured(tmp_path / "measured.json", Measured(machine=MACHINE, nets={"unet": FIGURES}))
+    write_measured(tmp_path / "measured.json", MEASURED)
     return tmp_path / "measured.json"
 
 
@@ -43,7 +31,7 @@ def changed(path: Path, *place: str, value: object) -> Path:
 
 
 def test_what_is_written_is_read_again_and_nothing_lies_beside_it(path: Path) -> None:
-    assert read_measured(path) == Measured(machine=MACHINE, nets={"unet": FIGURES})
+    assert read_measured(path) == MEASURED
     assert list(path.parent.iterdir()) == [path]
 
 
