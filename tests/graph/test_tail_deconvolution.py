@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tail_lab import cut, noise, op_types, run_on
 
-from edgeseg.graph.tail import Tail, cut_tail, find_tail
+from edgeseg.graph.tail import Tail, find_tail
 from edgeseg.imaging import postprocess_reference as reference
 from edgeseg.imaging.postprocess import MaskMaker
 from edgeseg.spec import UpsampleSpec
 
 onnx = pytest.importorskip("onnx")
 ir = pytest.importorskip("onnx_ir")
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
 #: float32 rounding of scores up to 10 in sums of four, by both sides
 ROUNDING = 1e-4
@@ -124,17 +125,6 @@ def nets(draw: Any) -> Net:
     return Net(channels, (draw(side), draw(side)), strides, groups, end)
 
 
-def run(model: Any, image: np.ndarray) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), options, ["CPUExecutionProvider"])
-    return session.run(None, {"image": image})[0]
-
-
-def noise(net: Net, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(1, 3, *net.small)).astype(np.float32)
-
-
 def mask_of(result: np.ndarray, net: Net, size_hw: tuple[int, int]) -> np.ndarray:
     """What the net's user makes of its output."""
     if result.ndim == 4 and net.channels > 1:
@@ -152,13 +142,12 @@ def clear_pixels(tail: Tail, scores: np.ndarray, size_hw: tuple[int, int]) -> np
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(net=nets(), seed=st.integers(0, 10**6))
 def test_the_cut_net_with_the_runtimes_tail_equals_the_uncut_net_up_to_its_border(net: Net, seed: int) -> None:
-    model, image = net.model(), noise(net, seed)
+    model, image = net.model(), noise((1, 3, *net.small), seed=seed)
     size_hw = (net.small[0] * net.strides[0], net.small[1] * net.strides[1])
-    result = run(model, image)
-    tail = find_tail(model)
-    cut_tail(model, tail)
-    scores = run(model, image)
-    assert [node.op_type for node in model.graph] == ["Conv"]
+    result = run_on(model, image)
+    tail, model = cut(model)
+    scores = run_on(model, image)
+    assert op_types(model) == ["Conv"]
     assert (tail.head.upsample, tail.head.uncut_hw, tail.left) == (UpsampleSpec(), size_hw, "")
     mask = MaskMaker(tail.head, threads=1).mask(scores, size_hw=size_hw)
     is_clear = clear_pixels(tail, scores, size_hw)
@@ -169,9 +158,8 @@ def test_the_cut_net_with_the_runtimes_tail_equals_the_uncut_net_up_to_its_borde
 def test_few_pixels_of_random_scores_are_too_close_to_be_compared(channels: int) -> None:
     net = Net(channels, (17, 23), (8, 7))
     model, size_hw = net.model(), (136, 161)
-    tail = find_tail(model)
-    cut_tail(model, tail)
-    assert clear_pixels(tail, run(model, noise(net, channels)), size_hw).mean() > 1 - UNCLEAR
+    tail, model = cut(model)
+    assert clear_pixels(tail, run_on(model, noise((1, 3, *net.small), seed=channels)), size_hw).mean() > 1 - UNCLEAR
 
 
 def test_what_was_cut_is_named_with_both_sizes() -> None:
@@ -235,7 +223,7 @@ def test_a_crop_that_removes_nothing_is_cut_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("net", "reason", "cut"),
+    ("net", "reason", "words"),
     [
         (Net(end="crop argmax", stop=11), "Slice 'Slice_v2' (takes a part)", ("ArgMax",)),
         (Net(end="double"), "a second enlargement", ("Resize linear half_pixel 12x20 -> 100x100",)),
@@ -247,9 +235,9 @@ def test_a_crop_that_removes_nothing_is_cut_too() -> None:
         (Net(attributes={"pads": [2, 2, 1, 2]}), "not times 4x4", ()),
     ],
 )
-def test_one_that_the_runtime_cannot_replace_stays_and_is_said(net: Net, reason: str, cut: tuple[str, ...]) -> None:
+def test_one_that_the_runtime_cannot_replace_stays_and_is_said(net: Net, reason: str, words: tuple[str, ...]) -> None:
     tail = find_tail(net.model())
-    assert tail.head.cut == cut
+    assert tail.head.cut == words
     assert reason in tail.left
 
 

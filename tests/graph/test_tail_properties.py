@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tail_lab import cut, noise, op_types, run_on
 
-from edgeseg.graph.tail import Tail, cut_tail, find_tail
+from edgeseg.graph.tail import Tail
 from edgeseg.imaging import postprocess_reference as reference
 from edgeseg.imaging.postprocess import MaskMaker
 
 onnx = pytest.importorskip("onnx")
 ir = pytest.importorskip("onnx_ir")
-onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxruntime")
 
 #: float32 rounding of positions up to 40 and of values up to 10, by both sides
 ROUNDING = 1e-4
@@ -177,13 +178,6 @@ def written(case: Case) -> tuple[Any, Writer]:
     return ir.from_proto(onnx.shape_inference.infer_shapes(onnx.parser.parse_model(text))), writer
 
 
-def run(model: Any, image: np.ndarray) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), options, ["CPUExecutionProvider"])
-    return session.run(None, {"image": image})[0]
-
-
 def expected_nodes(case: Case) -> list[str]:
     """What must stay: nothing but the convolution, unless probabilities are interpolated."""
     before = case.steps[: case.steps.index("resize")] if "resize" in case.steps else ()
@@ -245,13 +239,12 @@ def jumps(tail: Tail, small: int, large: int, index: int) -> bool:
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(case=cases(), seed=st.integers(0, 10**6))
 def test_the_cut_net_with_the_runtimes_tail_equals_the_uncut_net(case: Case, seed: int) -> None:
-    image = np.random.default_rng(seed).normal(size=(1, 3, *case.small)).astype(np.float32)
+    image = noise((1, 3, *case.small), seed=seed)
     model, writer = written(case)
-    result = run(model, image)
-    tail = find_tail(model)
-    cut_tail(model, tail)
-    scores = run(model, image)
-    head, kept = tail.head, [node.op_type for node in model.graph]
+    result = run_on(model, image)
+    tail, model = cut(model)
+    scores = run_on(model, image)
+    head, kept = tail.head, op_types(model)
     size_hw = case.large if "resize" in case.steps else case.small
     assert (scores.shape, scores.dtype, head.uncut_hw) == (head.shape, np.float32, size_hw)
     assert kept == expected_nodes(case)
@@ -266,7 +259,6 @@ def test_few_pixels_of_random_scores_are_too_close_to_be_compared(channels: int,
     resize = f'mode="linear", coordinate_transformation_mode="{coordinates}"'
     case = Case(channels, (17, 23), (117, 203), resize, ("resize",), 19)
     model, _ = written(case)
-    tail = find_tail(model)
-    cut_tail(model, tail)
-    image = np.random.default_rng(channels).normal(size=(1, 3, *case.small)).astype(np.float32)
-    assert clear_pixels(tail, run(model, image), case).mean() > 1 - UNCLEAR
+    tail, model = cut(model)
+    image = noise((1, 3, *case.small), seed=channels)
+    assert clear_pixels(tail, run_on(model, image), case).mean() > 1 - UNCLEAR
