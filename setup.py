@@ -93,6 +93,7 @@ setup(
             "pytest-xdist",
             "ruff",
             "scikit-image",
+            "scikit-learn",
         ],
     },
     ext_modules=[native],

@@ -36,6 +36,64 @@ def test_figures_equal_set_arithmetic_over_several_frames() -> None:
     assert result.pixel_accuracy == pytest.approx((label == mask)[label != 255].mean())
 
 
+def random_pair(seed: int, *, classes: int, ignore: int | None) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, classes, (3, 30, 40)).astype(np.uint8)
+    mask = np.where(rng.random(label.shape) < 0.6, label, rng.integers(0, classes, label.shape)).astype(np.uint8)
+    if ignore is not None:
+        label[rng.random(label.shape) < 0.2] = ignore
+    return label, mask
+
+
+@pytest.mark.parametrize(("classes", "ignore"), [(2, None), (5, 255), (19, 255), (150, 200)])
+def test_figures_equal_scikit_learns(classes: int, ignore: int | None) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    label, mask = random_pair(classes, classes=classes, ignore=ignore)
+    matrix = ConfusionMatrix(classes, ignore=ignore)
+    for one_label, one_mask in zip(label, mask, strict=True):
+        matrix.add(one_label, one_mask)
+    counted = np.full(label.shape, True) if ignore is None else label != ignore
+    truth, found = label[counted], mask[counted]
+    result, ids = matrix.accuracy(), list(range(classes))
+    np.testing.assert_array_equal(matrix.counts[:, :-1], sklearn.confusion_matrix(truth, found, labels=ids))
+    assert result.iou == pytest.approx(sklearn.jaccard_score(truth, found, labels=ids, average=None))
+    assert result.miou == pytest.approx(sklearn.jaccard_score(truth, found, labels=ids, average="macro"))
+    assert result.class_accuracy == pytest.approx(sklearn.recall_score(truth, found, labels=ids, average=None))
+    assert result.mean_accuracy == pytest.approx(sklearn.balanced_accuracy_score(truth, found))
+    assert result.pixel_accuracy == pytest.approx(sklearn.accuracy_score(truth, found))
+    weighted = sklearn.jaccard_score(truth, found, labels=ids, average="weighted")
+    assert result.frequency_weighted_iou == pytest.approx(weighted)
+
+
+def test_a_class_that_is_ignored_counts_in_no_mean() -> None:
+    """Its pixels in masks are still misses of the others."""
+    matrix = ConfusionMatrix(3, ignore=0)
+    matrix.add(np.array([[0, 0, 1, 1, 2, 2]], np.uint8), np.array([[0, 1, 0, 1, 2, 2]], np.uint8))
+    result = matrix.accuracy()
+    assert np.isnan(result.iou[0])
+    assert result.iou[1:] == (0.5, 1.0)
+    assert (result.miou, result.pixel_accuracy) == (0.75, 0.75)
+
+
+@pytest.mark.parametrize("ignore", [None, 255])
+def test_merged_counts_equal_one_count_of_all_frames(ignore: int | None) -> None:
+    label, mask = random_pair(1, classes=4, ignore=ignore)
+    parts, whole = [ConfusionMatrix(4, ignore=ignore) for _ in label], ConfusionMatrix(4, ignore=ignore)
+    for part, one_label, one_mask in zip(parts, label, mask, strict=True):
+        part.add(one_label, one_mask)
+        whole.add(one_label, one_mask)
+    parts[0].merge(parts[1])
+    parts[0].merge(parts[2])
+    assert parts[0].accuracy() == whole.accuracy()
+    assert parts[0].counts.dtype == np.int64
+
+
+def test_counts_of_other_classes_or_another_ignored_label_are_not_merged() -> None:
+    for other in (ConfusionMatrix(4), ConfusionMatrix(3, ignore=255)):
+        with pytest.raises(ShapeError, match="do not add"):
+            ConfusionMatrix(3).merge(other)
+
+
 def test_a_class_that_is_nowhere_counts_in_no_mean() -> None:
     matrix = ConfusionMatrix(3)
     matrix.add(np.zeros((2, 2), np.uint8), np.array([[0, 0], [0, 1]], np.uint8))
