@@ -15,10 +15,12 @@ from edgeseg.imaging.geometry import Placement
 from edgeseg.imaging.postprocess import Mask, MaskMaker
 from edgeseg.imaging.preprocess import Preprocessor
 from edgeseg.latency import LatencyLog
-from edgeseg.runtime.engines import load_engine
+from edgeseg.runtime.engines import Engine, load_engine
 from edgeseg.spec import EngineSpec
 
 __all__ = ["Session"]
+
+DEFAULT_DEPTH = 2  # one frame in the engine while the next is prepared
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,20 @@ class Session:
     milliseconds; ``engine`` is what the engine itself measured, see ``Engine.scope``.
 
     Args:
-        engine_path: the engine file; its sidecar lies beside it.
-        depth: frames in flight, 1 or more.
-        threads: CPU threads of pre- and post-processing, and of a CPU back end; all cores without it.
+        engine: the engine file, its sidecar beside it; or an opened engine, which the session then owns and closes.
+        depth: frames in flight, 1 or more; 2 without it. An opened engine has as many as it has slots.
+        threads: CPU threads of pre- and post-processing, and of a CPU back end; all cores without it. An opened
+            engine keeps its own.
     Raises:
         SpecError, EngineError, MissingPackageError: as ``load_engine``.
+        EngineError: ``depth`` is not what an opened engine has; it stays the caller's.
     """
 
-    def __init__(self, engine_path: str | os.PathLike[str], *, depth: int = 2, threads: int | None = None) -> None:
-        if depth < 1:
-            raise EngineError(f"depth is {depth}", "give 1 or more frames in flight")
-        self.engine = load_engine(Path(engine_path), slots=depth, threads=threads)
+    def __init__(
+        self, engine: str | os.PathLike[str] | Engine, *, depth: int | None = None, threads: int | None = None
+    ) -> None:
+        self.engine = _opened(engine, depth, threads)
+        depth = self.engine.slots
         self.latency = LatencyLog()
         model = self.spec.model
         self._preprocessor = Preprocessor(model.input, threads=threads)
@@ -148,3 +153,13 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _opened(engine: str | os.PathLike[str] | Engine, depth: int | None, threads: int | None) -> Engine:
+    if depth is not None and depth < 1:
+        raise EngineError(f"depth is {depth}", "give 1 or more frames in flight")
+    if not isinstance(engine, Engine):
+        return load_engine(Path(engine), slots=DEFAULT_DEPTH if depth is None else depth, threads=threads)
+    if depth not in (None, engine.slots):
+        raise EngineError(f"depth is {depth} where the opened engine has {engine.slots} slots", "leave depth out")
+    return engine

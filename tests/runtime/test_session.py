@@ -8,6 +8,7 @@ import pytest
 
 from edgeseg import Session
 from edgeseg.errors import EngineError, ShapeError
+from edgeseg.runtime.engines import load_engine
 
 
 def frames(count: int, size_hw: tuple[int, int] = (90, 160)) -> list[np.ndarray]:
@@ -88,6 +89,26 @@ def test_close_may_be_called_twice_and_ends_the_session(chain: Any) -> None:
     session.close()
     with pytest.raises(EngineError, match="closed"):
         session.segment(frames(1)[0])
+
+
+def test_an_opened_engine_is_taken_and_closed_with_the_session(chain: Any) -> None:
+    frame = frames(1)[0]
+    with Session(chain.fp32) as session:
+        expected = session.segment(frame)
+    engine = load_engine(chain.fp32, slots=3)
+    with Session(engine) as session:
+        assert session.engine is engine
+        assert session.depth == 3
+        np.testing.assert_array_equal(session.segment(frame), expected)
+    with pytest.raises(EngineError, match="closed"):
+        engine.infer()
+
+
+def test_a_depth_that_the_opened_engine_has_not_is_refused_and_the_engine_stays_open(chain: Any) -> None:
+    with load_engine(chain.fp32, slots=1) as engine:
+        with pytest.raises(EngineError, match="opened engine has 1 slots"):
+            Session(engine, depth=2)
+        engine.infer()
 
 
 def test_int8_masks_are_those_of_fp32_but_for_rounding(chain: Any) -> None:
