@@ -13,18 +13,21 @@ __all__ = ["Likeness"]
 #: NVIDIA's and Intel's guides calibrate on some hundreds; below this a rare range is seen once or not at all
 FEWEST_FRAMES = 32
 THUMBNAIL = (16, 16)
-#: Of the thumbnails' variance, the share that lies between frames. Measured: a still camera with noise 0.001, with
-#: passers-by 0.001, shaken by 8 pixels 0.01, with brightness going up and down by 20 levels 0.04; one second of a
-#: moving car 0.09; two neighbours of the shipped street scenes 0.19 to 0.70, all of them 0.67; photographs 0.97.
+#: two different scenes can resemble each other in a thumbnail (0.03 of the shipped ones), four no longer do (0.27)
+FEWEST_COMPARED = 4
+#: ``Likeness.variety``, measured on the shipped frames and scikit-image's photographs: a still camera with noise, with
+#: a bus that passes or in changing light 0.0002, shaken by 8 pixels 0.02 at most, a covered lens 0.03; one second of a
+#: moving car 0.04 to 0.06; any eight street scenes 0.41 and more, all of them 0.59; photographs 0.83.
 LEAST_VARIETY = 0.05
+NOISE_LEVELS = 3.0  # a thumbnail with less contrast is a covered lens; scaled up, its noise would look like scenes
 
 
 class Likeness:
     """Watch frames as they pass; ask for ``warnings`` at the end. Memory does not grow with their number.
 
-    How much frames differ is measured on thumbnails of 16x16: the variance over the frames in the median cell (so that
-    what passes through a still scene does not count), divided by itself plus the variance over the cells of the mean
-    thumbnail. The ratio does not depend on brightness and contrast.
+    How much frames differ is ``variety``: thumbnails of 16x16 are brought to mean 0 and variance 1, so that light does
+    not count, and the variance over the frames is taken in the median cell, so that what passes through a still scene
+    does not count either. Nearly the same as 1 less the mean correlation of two thumbnails.
 
     Args:
         image: the net's input.
@@ -61,12 +64,8 @@ class Likeness:
 
     @property
     def variety(self) -> float:
-        """Share of the thumbnails' variance that lies between frames, 0 (one still) to 1; see the class."""
-        if self._count == 0:
-            return 0.0
-        between = float(np.median((self._squares / self._count).mean(axis=2)))
-        within = float(self._mean.var(axis=(0, 1)).mean())
-        return between / (between + within) if between > 0 else 0.0
+        """How much the frames seen so far differ, 0 (one picture) to about 1 (no two alike); see the class."""
+        return float(np.median((self._squares / max(self._count, 1)).mean(axis=2)))
 
     def warnings(self) -> tuple[str, ...]:
         """What is doubtful about the frames seen so far; each says what, got, expected and what to do."""
@@ -81,9 +80,7 @@ class Likeness:
 
     def _compare(self, frame_bgr: Frame) -> None:
         """Welford's update of mean and sum of squares (Technometrics 4, 1962): one pass without cancellation."""
-        import cv2
-
-        thumbnail = cv2.resize(frame_bgr, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float64)
+        thumbnail = _thumbnail(frame_bgr)
         before = thumbnail - self._mean
         self._mean += before / self._count
         self._squares += before * (thumbnail - self._mean)
@@ -97,12 +94,12 @@ class Likeness:
         )
 
     def _alike(self) -> str | None:
-        if self._count < 2 or self.variety >= LEAST_VARIETY:
+        if self._count < FEWEST_COMPARED or self.variety >= LEAST_VARIETY:
             return None
         return (
-            f"the {self._count} calibration images are nearly one picture: {self.variety:.1%} of their thumbnails' "
-            f"variance lies between them where {LEAST_VARIETY:.0%} or more is expected; give different scenes, or of "
-            "a video frames further apart"
+            f"the {self._count} calibration images are nearly one picture: their thumbnails vary by "
+            f"{self.variety:.3f} where {LEAST_VARIETY} or more is expected (0 is one picture, 1 no two alike); give "
+            "different scenes, or of a video frames further apart"
         )
 
     def _grey(self) -> str | None:
@@ -127,3 +124,10 @@ class Likeness:
 def _is_grey(frame_bgr: Frame) -> bool:
     blue, green, red = frame_bgr[..., 0], frame_bgr[..., 1], frame_bgr[..., 2]
     return bool(np.array_equal(blue, green) and np.array_equal(green, red))
+
+
+def _thumbnail(frame_bgr: Frame) -> NDArray[np.float64]:
+    import cv2
+
+    small = cv2.resize(frame_bgr, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float64)
+    return np.asarray((small - small.mean()) / np.sqrt(small.var() + NOISE_LEVELS**2))

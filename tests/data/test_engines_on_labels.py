@@ -1,3 +1,5 @@
+"""Engines judged on plain pairs."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeseg.accuracy import evaluate_engines
-from edgeseg.data import CalibrationSet, LabelledSet, shipped_data
+from edgeseg.data import LabelledSet
 from edgeseg.errors import DataError
 from edgeseg.imaging.images import write_png
 
@@ -19,30 +21,6 @@ def make_pairs(folder: Path, labels: list[np.ndarray]) -> Path:
             (folder / name).mkdir(parents=True, exist_ok=True)
             write_png(folder / name / f"{index}.png", picture)
     return folder
-
-
-def test_the_shipped_set_has_32_calibration_and_24_labelled_frames() -> None:
-    assert len(CalibrationSet(shipped_data())) == 32
-    assert len(LabelledSet(shipped_data())) == 24
-
-
-def test_an_image_without_its_label_is_named(tmp_path: Path) -> None:
-    make_pairs(tmp_path, [np.zeros((4, 4), np.uint8)] * 2)
-    (tmp_path / "labels" / "1.png").unlink()
-    with pytest.raises(DataError, match=r"1\.png is missing"):
-        LabelledSet(tmp_path)
-
-
-def test_a_label_of_another_size_is_named(tmp_path: Path) -> None:
-    make_pairs(tmp_path, [np.zeros((4, 4), np.uint8)])
-    write_png(tmp_path / "labels" / "0.png", np.zeros((5, 4), np.uint8))
-    with pytest.raises(DataError, match=r"0\.png is \(5, 4\)"):
-        list(LabelledSet(tmp_path))
-
-
-def test_a_folder_without_pairs_is_refused_with_the_layout(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="images/NAME"):
-        LabelledSet(tmp_path)
 
 
 def test_an_engine_agrees_with_itself_and_is_perfect_on_its_own_masks(chain: Any, tmp_path: Path) -> None:
