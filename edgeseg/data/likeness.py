@@ -10,7 +10,7 @@ from edgeseg.spec import InputSpec
 
 __all__ = ["Likeness"]
 
-#: NVIDIA's and Intel's guides calibrate on some hundreds; below this a rare range is seen once or not at all
+#: as many as ship with edgeseg; below this a rare range is seen once or not at all
 FEWEST_FRAMES = 32
 THUMBNAIL = (16, 16)
 #: two different scenes can resemble each other in a thumbnail (0.03 of the shipped ones), four no longer do (0.27)
