@@ -11,6 +11,7 @@ EdgesegError
   ShapeError              an array has a wrong shape, dtype or layout
   ParityError             the exported graph does not compute what PyTorch computes
   BuildError              a back end refused or failed to build an engine
+    OptionsError          what was asked for does not go together, or not with the file
   EngineError             an engine cannot be loaded or run here
 """
 
@@ -24,6 +25,7 @@ __all__ = [
     "InputError",
     "MissingPackageError",
     "ModelError",
+    "OptionsError",
     "OutputError",
     "ParityError",
     "ShapeError",
@@ -84,6 +86,10 @@ class ParityError(EdgesegError):
 
 class BuildError(EdgesegError):
     """A back end refused the graph or failed to build it."""
+
+
+class OptionsError(BuildError):
+    """Options do not go together, or not with the file; the command line takes it for a wrong use."""
 
 
 class EngineError(EdgesegError):

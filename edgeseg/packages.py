@@ -25,7 +25,7 @@ EXTRA_OF = {
     "onnxruntime.quantization.calibrate": "quantize",
     "safetensors.torch": "export",
     "modelopt.onnx.quantization": "quantize",
-    "modelopt.onnx.autocast": "quantize",
+    "polygraphy.logger": "quantize",
     "openvino": "cpu",
     "tensorrt": "tensorrt",
     "tensorrt_rtx": "rtx",

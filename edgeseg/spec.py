@@ -14,11 +14,13 @@ from edgeseg.files import atomic_path, read_file, sha256_of
 __all__ = [
     "UNSEEN",
     "BackendName",
+    "CalibrationMethod",
     "ClassSpec",
     "Colour",
     "EngineSpec",
     "FrameOptions",
     "HeadSpec",
+    "HighPrecision",
     "IOTensor",
     "InputSpec",
     "Interpolation",
@@ -39,7 +41,10 @@ __all__ = [
 ]
 
 BackendName = Literal["openvino", "tensorrt", "tensorrt-rtx"]
-PrecisionKind = Literal["fp32", "fp16", "int8"]
+#: what the layers compute in; int8 and fp8 are quantised, and leave the rest in a HighPrecision
+PrecisionKind = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
+HighPrecision = Literal["fp32", "fp16", "bf16"]
+CalibrationMethod = Literal["max", "entropy", "percentile"]
 Colour = Literal["RGB", "BGR", "GRAY"]
 Layout = Literal["NCHW", "NHWC"]
 ResizeRule = Literal["stretch", "letterbox", "crop"]
@@ -227,10 +232,37 @@ def _shape(layout: Layout, channels: int, size_hw: tuple[int, int]) -> tuple[int
     return (1, channels, *size_hw) if layout == "NCHW" else (1, *size_hw, channels)
 
 
+class PrecisionSpec(_Record, frozen=True, kw_only=True):
+    """How the numbers of a net are held, and on what its ranges were measured.
+
+    Attributes:
+        kind: what the layers compute in.
+        high_precision: what is left unquantised computes in; ``kind`` itself where nothing is quantised.
+        calibration_method: how ranges were taken.
+        calibration_sha256: hash of the images.
+        calibration_images: how many there were.
+        layers: how many layers (convolutions, deconvolutions, matrix products) the net has.
+        quantised_layers: how many of them are quantised.
+        kept: nodes that could be quantised and keep the higher precision, by their names in the graph.
+        wide: nodes that 16 bits cannot hold and that stay in float32.
+    """
+
+    kind: PrecisionKind
+    high_precision: HighPrecision
+    calibration_method: CalibrationMethod | None = None
+    calibration_sha256: str | None = None
+    calibration_images: int = 0
+    layers: int = 0
+    quantised_layers: int = 0
+    kept: tuple[str, ...] = ()
+    wide: tuple[str, ...] = ()
+
+
 class ModelSpec(_Record, frozen=True, kw_only=True):
     """What one ONNX file expects and means; ``net.json`` beside ``net.onnx``.
 
-    ``weights_sha256`` is that of ``net.onnx.data``, where the weights are too large for the ONNX file.
+    ``weights_sha256`` is that of ``net.onnx.data``, where the weights are too large for the ONNX file. ``precision`` is
+    there where 'edgeseg quantize' wrote the file: its graph is prepared and quantised, on float32.
     """
 
     schema: Literal[1] = 1
@@ -239,6 +271,7 @@ class ModelSpec(_Record, frozen=True, kw_only=True):
     input: InputSpec
     head: HeadSpec
     labels: LabelSpec
+    precision: PrecisionSpec | None = None
 
     def __post_init__(self) -> None:
         if self.head.decision == "ids":
@@ -246,16 +279,6 @@ class ModelSpec(_Record, frozen=True, kw_only=True):
         expected = max(self.head.channels, 2)
         if len(self.labels.classes) != expected:
             raise ValueError(f"{len(self.labels.classes)} class names for a head of {expected} classes")
-
-
-class PrecisionSpec(_Record, frozen=True, kw_only=True):
-    """How the numbers of an engine are held, and on what INT8 was calibrated."""
-
-    kind: PrecisionKind
-    high_precision: Literal["fp32", "fp16"]
-    calibration_method: Literal["max", "entropy"] | None = None
-    calibration_sha256: str | None = None
-    calibration_images: int = 0
 
 
 class IOTensor(_Record, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from edgeseg import Session
 from edgeseg.builder.build import BuildOptions, build_engine
+from edgeseg.builder.measuring import CalibrationOptions
 from edgeseg.export.catalogue import BuiltIn
 from edgeseg.export.loading import load_net
 from edgeseg.export.nets.settling import settle
@@ -80,7 +81,8 @@ def build(
     note: Callable[[str], None] = lambda text: None,
 ) -> EngineSpec:
     """Write the engine beside the graph, see ``engine_path``."""
-    options = BuildOptions(backend=backend, precision=precision, calibration_folder=images)
+    calibration = CalibrationOptions(source=images) if images else None
+    options = BuildOptions(backend=backend, precision=precision, calibration=calibration)
     return build_engine(onnx, engine_path(onnx, backend, precision), options, note=note)
 
 

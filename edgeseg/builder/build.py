@@ -1,64 +1,54 @@
-"""Own the order of a build: read, prepare, set the precision, build, write. Do none of them."""
+"""Own the order of a build: open, measure, set the precision, build, write. Do none of them."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from edgeseg.builder.backends import open_backend
-from edgeseg.builder.backends.base import Progress
+from edgeseg.builder.backends.base import BuilderBackend, Built, Progress
 from edgeseg.builder.explaining import explained
-from edgeseg.builder.precision import CalibrationMethod, PrecisionRequest, apply_precision
-from edgeseg.data import CalibrationSet
-from edgeseg.errors import BuildError, SpecError
+from edgeseg.builder.master import Master
+from edgeseg.builder.measuring import CalibrationOptions, Measured, measured
+from edgeseg.builder.source import SourceOptions, open_source
+from edgeseg.errors import BuildError
 from edgeseg.files import sha256_of
-from edgeseg.graph.preparing import Prepared, PrepareOptions, described_input, prepare
-from edgeseg.graph.reading import GraphFile, read_graph
 from edgeseg.graph.saving import save_graph
-from edgeseg.imaging.palettes import labels_for
 from edgeseg.spec import (
     BackendName,
     EngineSpec,
-    FrameOptions,
+    HighPrecision,
     IOTensor,
-    LabelSpec,
     ModelSpec,
     PrecisionKind,
-    read_model_spec,
-    sidecar_path,
+    PrecisionSpec,
     write_with_sidecar,
 )
 
-__all__ = ["BuildOptions", "ReadyModel", "build_engine"]
+__all__ = ["BuildOptions", "build_engine", "build_master", "described", "engine_spec", "high_precision_of"]
 
 CALIBRATE, BUILD = "calibrate", "build"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadyModel:
-    """What the sidecar would say of an ONNX file that came without one.
+class BuildOptions:
+    """What to build.
 
-    ``labels`` is a file of class names; ``classes`` is how many are expected, and needed where the net gives finished
-    class ids and its end is unknown.
+    Attributes:
+        backend: for whom.
+        precision: of the layers; without it what the file was quantised to, or fp32.
+        calibration: for int8 and fp8, and for fp16 if the net's own pictures shall decide what float16 cannot hold.
+        source: what becomes of the graph first.
     """
 
-    frame: FrameOptions = field(default_factory=FrameOptions)
-    labels: Path | None = None
-    classes: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildOptions:
-    """What to build. ``calibration_folder`` goes with int8 alone, ``ready`` with a file that has no sidecar."""
-
     backend: BackendName
-    precision: PrecisionKind
-    calibration_folder: Path | None = None
-    calibration_method: CalibrationMethod = "max"
-    prepare: PrepareOptions = field(default_factory=PrepareOptions)
-    ready: ReadyModel | None = None
+    precision: PrecisionKind | None = None
+    calibration: CalibrationOptions | None = None
+    source: SourceOptions = field(default_factory=SourceOptions)
 
 
 def build_engine(
@@ -86,28 +76,77 @@ def build_engine(
         OutputError: the engine cannot be written.
     """
     backend = open_backend(options.backend)
-    backend.refuse(options.precision)
-    images = CalibrationSet(options.calibration_folder) if options.calibration_folder else None
-    request = PrecisionRequest(
-        kind=options.precision,
-        high_precision=backend.int8_high_precision,
-        images=images,
-        method=options.calibration_method,
+    if options.precision is not None:
+        backend.refuse(options.precision)
+    source = open_source(onnx_path, options.source, keeps_foreign=backend.name == "openvino", note=note)
+    kind = options.precision or (source.quantisation.kind if source.quantisation else "fp32")
+    backend.refuse(kind)
+    found = measured(
+        source,
+        kind,
+        options.calibration,
+        options.source,
+        on_image=lambda count, total: progress(min(count / total, 1.0), CALIBRATE),
+        note=note,
     )
-    graph = read_graph(onnx_path)
-    prepared, model = _prepared(graph, options, note)
-    total = len(images) if images else 1
+    high = high_precision_of(kind, backend)
+    built = build_master(found.master, backend, kind, high, progress=progress)
+    spec = engine_spec(source.spec, backend, built, described(found, kind, high))
+    write_with_sidecar(engine_path, built.plan, spec)
+    return spec
+
+
+def high_precision_of(kind: PrecisionKind, backend: BuilderBackend) -> HighPrecision:
+    """What is not quantised computes in."""
+    return backend.high_precision if kind == "int8" or kind == "fp8" else kind
+
+
+def build_master(
+    master: Master,
+    backend: BuilderBackend,
+    kind: PrecisionKind,
+    high: HighPrecision,
+    *,
+    kept: Collection[str] = (),
+    progress: Progress = lambda fraction, step: None,
+) -> Built:
+    """Build one precision of a net.
+
+    Args:
+        master: the net.
+        backend: it has let ``kind`` pass.
+        kind: of the layers.
+        high: of what is not quantised.
+        kept: names of nodes that could be quantised and shall not be.
+        progress: told of every step of the build.
+    Raises:
+        BuildError: names the nodes that the back end refuses.
+    """
     with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
-        source, target = Path(folder) / "net.onnx", Path(folder) / "net.precise.onnx"
-        save_graph(prepared.model, source)
-        precise, precision = apply_precision(
-            source, target, model.input, request, on_image=lambda count: progress(min(count / total, 1.0), CALIBRATE)
-        )
+        path = Path(folder) / "net.onnx"
+        save_graph(master.graph(kind, high, kept=kept), path)
         try:
-            built = backend.build(precise, progress=lambda fraction, step: progress(fraction, BUILD))
+            return backend.build(path, precision=kind, progress=lambda fraction, step: progress(fraction, BUILD))
         except BuildError as error:
-            raise explained(error, backend, prepared.model, precise) from error
-    spec = EngineSpec(
+            raise explained(error, backend, master.model, path) from error
+
+
+def described(
+    found: Measured, kind: PrecisionKind, high: HighPrecision, *, kept: Collection[str] = ()
+) -> PrecisionSpec:
+    """What the sidecar says of the precision."""
+    calibration = found.calibration
+    return msgspec.structs.replace(
+        found.master.described(kind, high, kept=kept),
+        calibration_method=calibration.calibration_method,
+        calibration_sha256=calibration.calibration_sha256,
+        calibration_images=calibration.calibration_images,
+    )
+
+
+def engine_spec(model: ModelSpec, backend: BuilderBackend, built: Built, precision: PrecisionSpec) -> EngineSpec:
+    """The sidecar of a plan."""
+    return EngineSpec(
         model=model,
         backend=backend.name,
         backend_version=backend.version,
@@ -119,59 +158,6 @@ def build_engine(
         plan_sha256=sha256_of(built.plan),
         plan_bytes=len(built.plan),
     )
-    write_with_sidecar(engine_path, built.plan, spec)
-    return spec
-
-
-def _prepared(graph: GraphFile, options: BuildOptions, note: Callable[[str], None]) -> tuple[Prepared, ModelSpec]:
-    """The graph for every back end, and what it means: by its sidecar, or by the user's word."""
-    has_sidecar = sidecar_path(graph.path).exists()
-    if has_sidecar and options.ready is not None:
-        raise BuildError(
-            f"{sidecar_path(graph.path)} says already what {graph.path.name} takes and means",
-            "leave the options that describe the net out, or move the sidecar away",
-        )
-    if has_sidecar:
-        told = read_model_spec(graph.path, sha256=graph.sha256, weights_sha256=graph.weights_sha256)
-        prepared = prepare(graph, told.input, options.prepare, head=told.head)
-        labels = _matching(told.labels, sidecar_path(graph.path), prepared)
-    else:
-        ready = options.ready or ReadyModel()
-        image = described_input(graph, ready.frame, size_hw=options.prepare.size_hw)
-        note(f"{graph.path} has no sidecar: frames are taken as {_frame_words(ready.frame)}")
-        prepared = prepare(graph, image, options.prepare)
-        labels = _labels(graph, prepared, ready)
-    for text in prepared.notes:
-        note(text)
-    return prepared, ModelSpec(
-        onnx_sha256=graph.sha256,
-        weights_sha256=graph.weights_sha256,
-        input=prepared.image,
-        head=prepared.head,
-        labels=labels,
-    )
-
-
-def _matching(labels: LabelSpec, sidecar: Path, prepared: Prepared) -> LabelSpec:
-    """A sidecar of finished ids may name any number of classes; what they are made of shows the net's."""
-    if prepared.classes not in (None, len(labels.classes)):
-        raise SpecError(
-            f"{sidecar} names {len(labels.classes)} classes, the net gives {prepared.classes}",
-            "name every class of the net, or run 'edgeseg export' again",
-        )
-    return labels
-
-
-def _labels(graph: GraphFile, prepared: Prepared, ready: ReadyModel) -> LabelSpec:
-    count = prepared.classes or ready.classes
-    if count is None and ready.labels is None:
-        raise BuildError(f"{graph.path} gives finished class ids, of how many classes is not seen", "give --classes")
-    return labels_for(count, ready.labels, expected=ready.classes)
-
-
-def _frame_words(frame: FrameOptions) -> str:
-    mean, std = (",".join(f"{one:g}" for one in values) for values in (frame.mean, frame.std))
-    return f"{frame.colour}, mean {mean}, std {std}, {frame.resize}, {frame.interpolation}"
 
 
 def _io_tensors(model: ModelSpec) -> tuple[IOTensor, ...]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.graph.access import shape_of
-from edgeseg.graph.qdq import QuantisedKind, Site, lifted, sites_in
+from edgeseg.errors import ModelError
+from edgeseg.graph.access import constant_of, described, shape_of
+from edgeseg.graph.qdq import LAYERS, QuantisedKind, Site, lifted, sites_in
 from edgeseg.graph.qdq_rules import COPIES
 from edgeseg.graph.saving import save_graph
 from edgeseg.packages import require
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["placed"]
 
 SEED = 0
+QUIET = 50  # Polygraphy's CRITICAL
 
 
 class _Noise:
@@ -63,7 +65,10 @@ def placed(model: ir.Model, kind: QuantisedKind, *, apart: frozenset[str] = froz
         apart: names of nodes that must not be quantised.
     Raises:
         MissingPackageError: Model Optimizer is not installed.
+        ModelError: weights of a layer are not finite.
     """
+    _check_weights(model)
+    require("polygraphy.logger").G_LOGGER.module_severity = QUIET  # it prints its warnings whatever logging says
     reader_base = require("onnxruntime.quantization.calibrate").CalibrationDataReader
     quantization = require("modelopt.onnx.quantization")
     reader: Any = type("Reader", (_Noise, reader_base), {})(model.graph.inputs[0])
@@ -86,3 +91,11 @@ def placed(model: ir.Model, kind: QuantisedKind, *, apart: frozenset[str] = froz
     copies = {node.name for node in model.graph if node.op_type in COPIES}
     places = [(site.node, site.input_index) for site in template.sites if site.node not in copies | apart]
     return tuple(sites_in(model, places))
+
+
+def _check_weights(model: ir.Model) -> None:
+    for node in model.graph:
+        for value in node.inputs if node.op_type in LAYERS else ():
+            numbers = constant_of(value)
+            if numbers is not None and not np.isfinite(numbers).all():
+                raise ModelError(f"{described(node)} has weights that are NaN or infinite", "look at the checkpoint")

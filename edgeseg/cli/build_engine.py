@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from edgeseg.cli.console import SizeHW, progress_bar
-from edgeseg.cli.frame_options import FrameWords, frame_options
+from edgeseg.cli.calibration_options import calibration_options
+from edgeseg.cli.console import progress_bar
+from edgeseg.cli.source_options import source_options
+
+if TYPE_CHECKING:
+    from edgeseg.builder.measuring import CalibrationOptions
+    from edgeseg.builder.source import SourceOptions
+    from edgeseg.spec import EngineSpec, PrecisionKind
 
 
 @click.command("build-engine")
@@ -21,39 +28,20 @@ from edgeseg.cli.frame_options import FrameWords, frame_options
     show_default=True,
     help="auto: TensorRT where a GPU works, else OpenVINO on the CPU.",
 )
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True)
-@click.option("--calib-data", type=click.Path(path_type=Path), help="Folder of typical images, for int8.")
 @click.option(
-    "--calib-method",
-    type=click.Choice(["max", "entropy"]),
-    help="How ranges are taken from the images.  [default: max]",
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "bf16", "int8", "fp8"]),
+    help="[default: what 'edgeseg quantize' made of the file, else fp32]",
 )
-@click.option("--input-size", type=SizeHW(), help="Which size of a dynamic net; its optimum without it.")
-@click.option("--output", help="Name of the output, where the graph has several.")
-@click.option("--keep-tail", is_flag=True, help="Leave Resize, Softmax and ArgMax at the net's end in the engine.")
-@click.option(
-    "--fold-normalisation",
-    "--fold-normalization",
-    is_flag=True,
-    help="Let the engine take uint8 pixels and normalise them itself.",
-)
-@click.option("--labels", type=click.Path(path_type=Path), help="JSON of class names and colours; without a sidecar.")
-@click.option("--classes", type=click.IntRange(1, 255), help="Expected number of classes; without a sidecar.")
-@frame_options
+@calibration_options
+@source_options
 def build_engine(
     onnx: Path,
     out: Path | None,
     backend: Literal["auto", "tensorrt", "tensorrt-rtx", "openvino"],
-    precision: Literal["fp32", "fp16", "int8"],
-    calib_data: Path | None,
-    calib_method: Literal["max", "entropy"] | None,
-    input_size: tuple[int, int] | None,
-    output: str | None,
-    keep_tail: bool,
-    fold_normalisation: bool,
-    labels: Path | None,
-    classes: int | None,
-    frame: FrameWords,
+    precision: PrecisionKind | None,
+    calibration: Callable[[], CalibrationOptions | None],
+    source: Callable[[], SourceOptions],
 ) -> None:
     """Build an engine out of ONNX and the sidecar that `edgeseg export` wrote beside it.
 
@@ -61,39 +49,39 @@ def build_engine(
     --labels what the net was trained with.
     """
     from edgeseg.builder.backends import best_backend
-    from edgeseg.builder.build import BuildOptions, ReadyModel
+    from edgeseg.builder.build import BuildOptions
     from edgeseg.builder.build import build_engine as build
-    from edgeseg.graph.preparing import PrepareOptions
 
-    if precision != "int8" and (calib_data or calib_method):
-        raise click.UsageError(f"--calib-data and --calib-method do nothing for --precision {precision}")
-    if precision == "int8" and calib_data is None:
-        raise click.UsageError("--precision int8 needs --calib-data FOLDER with about 32 typical frames")
     target = out or onnx.with_suffix(".engine")
     if target.suffix in (".onnx", ".json"):
         raise click.UsageError(
             f"{target} would take the place of a model or a sidecar; name the engine {target.stem}.engine"
         )
-    ready = ReadyModel(frame=frame.over(), labels=labels, classes=classes)
     options = BuildOptions(
         backend=best_backend() if backend == "auto" else backend,
         precision=precision,
-        calibration_folder=calib_data,
-        calibration_method=calib_method or "max",
-        prepare=PrepareOptions(
-            size_hw=input_size, output=output, keep_tail=keep_tail, fold_normalisation=fold_normalisation
-        ),
-        ready=ready if frame or labels or classes else None,
+        calibration=calibration(),
+        source=source(),
     )
     notes: list[str] = []
     with progress_bar() as progress:
         spec = build(onnx, target, options, progress=progress, note=notes.append)
     for text in notes:
         click.echo(text)
-    image, head = spec.model.input, spec.model.head
-    click.echo(
-        f"{target}: {spec.plan_bytes / 1e6:.2f} MB, {precision}, {spec.backend} {spec.backend_version}, {spec.device}\n"
-        f"{image.dtype} {image.shape} -> {head.dtype} {head.shape}"
-    )
-    if spec.precision.kind == "int8":
-        click.echo(f"calibrated on {spec.precision.calibration_images} images ({spec.precision.calibration_method})")
+    click.echo(f"{target}: {_engine_words(spec)}")
+
+
+def _engine_words(spec: EngineSpec) -> str:
+    """What was built, for whom, and how much of it is quantised; two or three lines."""
+    image, head, precision = spec.model.input, spec.model.head, spec.precision
+    lines = [
+        f"{spec.plan_bytes / 1e6:.2f} MB, {precision.kind}, {spec.backend} {spec.backend_version}, {spec.device}",
+        f"{image.dtype} {image.shape} -> {head.dtype} {head.shape}",
+    ]
+    if precision.quantised_layers:
+        lines.append(
+            f"{precision.quantised_layers} of {precision.layers} layers in {precision.kind}, the rest in "
+            f"{precision.high_precision}; calibrated on {precision.calibration_images} images "
+            f"({precision.calibration_method})"
+        )
+    return "\n".join(lines)

@@ -19,13 +19,14 @@ from edgeseg.cli.doctor import doctor
 from edgeseg.cli.evaluate import evaluate
 from edgeseg.cli.export import export
 from edgeseg.cli.inspect import inspect
+from edgeseg.cli.quantize import quantize
 from edgeseg.cli.run import run
-from edgeseg.errors import EdgesegError
+from edgeseg.errors import EdgesegError, OptionsError
 
 __all__ = ["main"]
 
-FAILURE = 1
-COMMANDS = (export, build_engine, run, benchmark, evaluate, inspect, doctor, demo)
+FAILURE, WRONG_USE = 1, 2
+COMMANDS = (export, quantize, build_engine, run, benchmark, evaluate, inspect, doctor, demo)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,6 +73,9 @@ def _explain(words: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except OptionsError as error:
+        _say(name, str(error))
+        return WRONG_USE
     except EdgesegError as error:
         _say(name, str(error))
     except OSError as error:

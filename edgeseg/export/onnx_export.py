@@ -15,13 +15,13 @@ from edgeseg.export.divergence import first_divergence
 from edgeseg.export.outputs import WRAPPED, run, run_exactly, single_output
 from edgeseg.export.parity import Case, Parity, check_parity
 from edgeseg.export.profiles import Shape, check_profile
-from edgeseg.export.publishing import publish, staged
 from edgeseg.export.quiet import quiet
 from edgeseg.export.samples import Sample, nchw, samples
 from edgeseg.export.sources import net_of
 from edgeseg.export.tracing import INPUT_NAME, Traced, trace
 from edgeseg.files import output_errors, sha256_of_file
 from edgeseg.graph.access import infer_shapes
+from edgeseg.graph.publishing import publish, staged
 from edgeseg.graph.saving import INSIDE_BYTES, save_graph
 from edgeseg.graph.simplifying import with_input_shape
 from edgeseg.graph.tail import Tail, find_tail

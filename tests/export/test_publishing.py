@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from edgeseg.errors import OutputError
-from edgeseg.export.publishing import publish, staged
+from edgeseg.graph.publishing import publish, staged
 from edgeseg.files import sha256_of_file
 
 

@@ -6,9 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from edgeseg.spec import BackendName, PrecisionKind
+from edgeseg.spec import BackendName, HighPrecision, PrecisionKind
 
 __all__ = ["BuilderBackend", "Built", "Progress", "Refusal"]
 
@@ -40,8 +39,8 @@ class BuilderBackend(ABC):
     """Turns a prepared ONNX graph (precision is in the graph) into a plan."""
 
     name: BackendName
-    #: the type of what INT8 leaves unquantised on this back end
-    int8_high_precision: Literal["fp32", "fp16"]
+    #: the type of what INT8 and FP8 leave unquantised on this back end
+    high_precision: HighPrecision
 
     @property
     @abstractmethod
@@ -53,11 +52,12 @@ class BuilderBackend(ABC):
         """Raise BuildError where this back end cannot hold ``precision`` on this machine; say what it can."""
 
     @abstractmethod
-    def build(self, onnx_path: Path, *, progress: Progress) -> Built:
+    def build(self, onnx_path: Path, *, precision: PrecisionKind, progress: Progress) -> Built:
         """Build a plan.
 
         Args:
             onnx_path: an ONNX file, weights inside or beside it, whose node types already carry the precision.
+            precision: which; ``refuse`` has let it pass.
             progress: told of every step.
         Raises:
             BuildError: with the library's last words.

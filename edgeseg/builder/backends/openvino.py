@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from edgeseg.builder.backends.base import BuilderBackend, Built, Progress, Refusal
 from edgeseg.errors import BuildError
 from edgeseg.packages import require
-from edgeseg.runtime.engines.openvino import cpu_properties
-from edgeseg.spec import BackendName, PrecisionKind
+from edgeseg.runtime.engines.openvino import InferencePrecision, cpu_properties
+from edgeseg.spec import BackendName, HighPrecision, PrecisionKind
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -29,7 +29,7 @@ class OpenVINOBackend(BuilderBackend):
     """Compiles for the CPU that it runs on."""
 
     name: BackendName = "openvino"
-    int8_high_precision = "fp32"
+    high_precision: HighPrecision = "fp32"
 
     def __init__(self) -> None:
         self._openvino: Any = require("openvino")
@@ -39,14 +39,24 @@ class OpenVINOBackend(BuilderBackend):
         return str(self._openvino.get_version())
 
     def refuse(self, precision: PrecisionKind) -> None:
-        if precision == "fp16":
-            raise BuildError("the CPU back end computes in fp32 and int8, not in fp16", "use --precision fp32 or int8")
+        if precision in ("fp16", "fp8"):
+            raise BuildError(
+                f"the CPU back end computes in fp32, bf16 and int8, not in {precision}", "use --precision fp32 or int8"
+            )
+        if precision == "bf16" and "BF16" not in self._capabilities():
+            raise BuildError(
+                f"this CPU has no bfloat16 ({', '.join(self._capabilities())})", "use --precision fp32 or int8"
+            )
 
-    def build(self, onnx_path: Path, *, progress: Progress) -> Built:
+    def _capabilities(self) -> list[str]:
+        return list(self._openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+    def build(self, onnx_path: Path, *, precision: PrecisionKind, progress: Progress) -> Built:
         progress(0.0, "compile")
+        inference: InferencePrecision = "bf16" if precision == "bf16" else "f32"
         core = self._openvino.Core()
         try:
-            compiled = core.compile_model(core.read_model(str(onnx_path)), "CPU", cpu_properties(threads=None))
+            compiled = core.compile_model(core.read_model(str(onnx_path)), "CPU", cpu_properties(inference))
             plan = compiled.export_model()
         except RuntimeError as error:
             last = str(error).strip().splitlines()[-1]
@@ -58,7 +68,7 @@ class OpenVINOBackend(BuilderBackend):
             plan=plan.getvalue(),
             device=str(core.get_property("CPU", "FULL_DEVICE_NAME")),
             compute_capability=None,
-            options={"inference_precision": "f32", "performance_hint": "LATENCY"},
+            options={"inference_precision": inference, "performance_hint": "LATENCY"},
         )
 
     def refused(self, onnx_path: Path) -> tuple[Refusal, ...]:

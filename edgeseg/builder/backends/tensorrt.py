@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from edgeseg.builder.backends.base import BuilderBackend, Built, OptionValue, Progress, Refusal
 from edgeseg.builder.backends.build_monitor import BuildMonitor, run_stoppable
 from edgeseg.errors import BuildError
 from edgeseg.packages import require
-from edgeseg.spec import PrecisionKind
+from edgeseg.spec import HighPrecision, PrecisionKind
 from edgeseg.trt_api import DriverState, TensorRTName, TrtApi, driver_state, load_api
 
 __all__ = ["TensorRTBackend"]
@@ -20,6 +20,8 @@ ELSEWHERE = "build on the device itself, or take --backend tensorrt-rtx or openv
 OTHER_OPERATOR = "change that operator in the net, or take --backend openvino"
 OTHER_GRAPH = "try another precision, more workspace or --backend openvino"
 SHOWN_PARSER_ERRORS = 3
+#: the first compute capability with products in these types: bfloat16 came with Ampere, 8-bit floating point with Ada
+OLDEST: dict[PrecisionKind, tuple[int, int]] = {"bf16": (8, 0), "fp8": (8, 9)}
 # TensorRT-RTX 1.7.1 builds INT8 for SM 7.5 with weights in floating point (measured on a U-Net: 7.2 MB of weights
 # against 2.5 MB for SM 8.9), and one plan for 7.5 and newer gets them for all.
 OLDEST_RTX_INT8 = (8, 0)
@@ -31,6 +33,7 @@ class _Target:
 
     device: str
     compute_capability: str | None
+    is_here: bool
     capabilities: tuple[Any, ...] = ()
 
 
@@ -48,7 +51,7 @@ class TensorRTBackend(BuilderBackend):
         BuildError: ``workspace_bytes`` is below 1.
     """
 
-    int8_high_precision: Literal["fp32", "fp16"] = "fp16"
+    high_precision: HighPrecision = "fp16"
 
     def __init__(self, name: TensorRTName, *, workspace_bytes: int | None = None) -> None:
         if workspace_bytes is not None and workspace_bytes < 1:
@@ -65,20 +68,28 @@ class TensorRTBackend(BuilderBackend):
     def refuse(self, precision: PrecisionKind) -> None:
         """Raise BuildError where no plan of ``precision`` can be built on this machine."""
         driver = self._driver()
-        if self.name != "tensorrt-rtx" or precision != "int8" or driver.compute_capability is None:
+        if driver.compute_capability is None:
             return
-        if _version_pair(driver.compute_capability) < OLDEST_RTX_INT8:
+        found, oldest = _version_pair(driver.compute_capability), OLDEST.get(precision)
+        if oldest is not None and found < oldest:
+            raise BuildError(
+                f"{driver.device_name} has compute capability {driver.compute_capability}, "
+                f"{precision} needs {oldest[0]}.{oldest[1]}",
+                "take fp16 or int8",
+            )
+        if self.name == "tensorrt-rtx" and precision == "int8" and found < OLDEST_RTX_INT8:
             raise BuildError(
                 f"tensorrt-rtx keeps INT8 weights in floating point on {driver.device_name} "
                 f"(compute capability {driver.compute_capability}, INT8 needs 8.0)",
                 "take fp16, or --backend tensorrt",
             )
 
-    def build(self, onnx_path: Path, *, progress: Progress) -> Built:
+    def build(self, onnx_path: Path, *, precision: PrecisionKind, progress: Progress) -> Built:
         """Build a plan; Ctrl-C stops it at the builder's next step and leaves nothing behind.
 
         Args:
             onnx_path: an ONNX file, weights inside or beside it, whose node types carry the precision.
+            precision: which; where no card is, the plan is for the cards that have it.
             progress: told of every step, in the calling thread; ends at 1.0.
         Raises:
             BuildError: no driver, an operator is refused, or the builder failed; with the log's last lines.
@@ -86,7 +97,9 @@ class TensorRTBackend(BuilderBackend):
         driver = self._driver()
         monitor = BuildMonitor()
         built = run_stoppable(
-            lambda: _build(self._api, onnx_path, driver, monitor, self._workspace_bytes), monitor, progress
+            lambda: _build(self._api, onnx_path, _target(self._api, driver, precision), monitor, self._workspace_bytes),
+            monitor,
+            progress,
         )
         progress(1.0, "plan is built")
         return built
@@ -122,17 +135,14 @@ def _refuse_deadly(onnx_path: Path) -> None:
             )
 
 
-def _build(
-    api: TrtApi, onnx_path: Path, driver: DriverState, monitor: BuildMonitor, workspace_bytes: int | None
-) -> Built:
+def _build(api: TrtApi, onnx_path: Path, target: _Target, monitor: BuildMonitor, workspace_bytes: int | None) -> Built:
     api.log.clear()
     builder = _make_builder(api)
     network = builder.create_network(_strongly_typed(api))
     parser = api.module.OnnxParser(network, api.logger)  # owns the weights until the plan is built
     _parse(api, parser, network, onnx_path)
-    if api.name == "tensorrt-rtx" and not driver.is_working:
+    if api.name == "tensorrt-rtx" and not target.is_here:
         _refuse_deadly(onnx_path)
-    target = _target(api, driver)
     config = _configure(api, builder, target, workspace_bytes)
     monitor.attach(api.module, config)
     plan = builder.build_serialized_network(network, config)
@@ -186,18 +196,23 @@ def _reason(error: Any) -> str:
     return sentence.replace('" "', "").rstrip('"') if is_quoted else re.sub(r"^Assertion failed: .*?: ", "", condition)
 
 
-def _target(api: TrtApi, driver: DriverState) -> _Target:
+def _target(api: TrtApi, driver: DriverState, precision: PrecisionKind) -> _Target:
     if driver.is_working:
         current = (api.module.ComputeCapability.CURRENT,) if api.name == "tensorrt-rtx" else ()
         return _Target(
             device=driver.device_name or "unknown",
             compute_capability=driver.compute_capability,
+            is_here=True,
             capabilities=current,
         )
-    known = sorted(_rtx_capabilities(api).items())
+    oldest = OLDEST.get(precision, OLDEST_RTX_INT8)
+    known = sorted((pair, member) for pair, member in _rtx_capabilities(api).items() if pair >= oldest)
     text = ", ".join(f"{major}.{minor}" for (major, minor), _ in known)
     return _Target(
-        device=f"any RTX (SM {text})", compute_capability=text, capabilities=tuple(member for _, member in known)
+        device=f"any RTX (SM {text})",
+        compute_capability=text,
+        is_here=False,
+        capabilities=tuple(member for _, member in known),
     )
 
 

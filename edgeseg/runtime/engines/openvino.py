@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,17 @@ from edgeseg.packages import require
 from edgeseg.runtime.engines.base import Engine
 from edgeseg.spec import EngineSpec
 
-__all__ = ["OpenVINOEngine", "cpu_properties"]
+__all__ = ["InferencePrecision", "OpenVINOEngine", "cpu_properties"]
 
 REBUILD = "build it here with 'edgeseg build-engine NET.onnx --backend openvino'"
 
 
-def cpu_properties(*, threads: int | None) -> dict[str, Any]:
+InferencePrecision = Literal["f32", "bf16"]
+
+
+def cpu_properties(inference: InferencePrecision, *, threads: int | None = None) -> dict[str, Any]:
     """What a net is compiled and loaded with; float32 is said aloud, since CPUs with BF16 would take that instead."""
-    properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": inference, "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
     return properties
@@ -46,9 +49,10 @@ class OpenVINOEngine(Engine):
                 f"engine was built by OpenVINO {spec.backend_version}, installed is {openvino.get_version()}", REBUILD
             )
         self.spec, self.slots = spec, slots
+        inference: InferencePrecision = "bf16" if spec.precision.kind == "bf16" else "f32"
         try:
             core = openvino.Core()
-            compiled = core.import_model(plan, "CPU", cpu_properties(threads=threads))
+            compiled = core.import_model(plan, "CPU", cpu_properties(inference, threads=threads))
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot load the engine ({_last_line(error)})", REBUILD) from error
         model = spec.model

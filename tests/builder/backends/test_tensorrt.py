@@ -14,6 +14,7 @@ import pytest
 from edgeseg.builder.backends.build_monitor import BuildMonitor, run_stoppable
 from edgeseg.builder.backends.tensorrt import TensorRTBackend
 from edgeseg.errors import BuildError
+from edgeseg.spec import PrecisionKind
 from edgeseg.trt_api import driver_state, load_api
 
 pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
@@ -31,7 +32,7 @@ def progress(fraction, step):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a runner in the background leaves it ignored
 try:
-    TensorRTBackend("tensorrt-rtx").build(pathlib.Path(sys.argv[1]), progress=progress)
+    TensorRTBackend("tensorrt-rtx").build(pathlib.Path(sys.argv[1]), precision="fp32", progress=progress)
 except KeyboardInterrupt:
     print([thread.name for thread in threading.enumerate()], flush=True)
     raise
@@ -43,15 +44,17 @@ def ignore(fraction: float, step: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_rtx_builds_a_plan_of_every_precision_that_stands_in_the_graph(make_net: MakeNet, precision: str) -> None:
-    built = TensorRTBackend("tensorrt-rtx").build(make_net(precision), progress=ignore)
+def test_rtx_builds_a_plan_of_every_precision_that_stands_in_the_graph(
+    make_net: MakeNet, precision: PrecisionKind
+) -> None:
+    built = TensorRTBackend("tensorrt-rtx").build(make_net(precision), precision=precision, progress=ignore)
     assert len(built.plan) > 10_000
     assert built.options["warnings"] is not None
 
 
 @without_driver
 def test_rtx_without_a_card_builds_for_every_generation_from_ampere_on(make_net: MakeNet) -> None:
-    built = TensorRTBackend("tensorrt-rtx").build(make_net("fp32"), progress=ignore)
+    built = TensorRTBackend("tensorrt-rtx").build(make_net("fp32"), precision="fp32", progress=ignore)
     assert built.compute_capability is not None
     assert built.device == f"any RTX (SM {built.compute_capability})"
     assert {"8.0", "8.6", "8.9", "12.0"} <= set(built.compute_capability.split(", "))
@@ -60,7 +63,9 @@ def test_rtx_without_a_card_builds_for_every_generation_from_ampere_on(make_net:
 
 
 def test_a_given_workspace_is_what_the_builder_used(make_net: MakeNet) -> None:
-    built = TensorRTBackend("tensorrt-rtx", workspace_bytes=1 << 26).build(make_net("fp32"), progress=ignore)
+    built = TensorRTBackend("tensorrt-rtx", workspace_bytes=1 << 26).build(
+        make_net("fp32"), precision="fp32", progress=ignore
+    )
     assert built.options["workspace_bytes"] == 1 << 26
 
 
@@ -72,7 +77,9 @@ def test_a_workspace_below_one_byte_is_refused() -> None:
 def test_progress_comes_in_the_callers_thread_never_falls_and_ends_at_one(make_net: MakeNet) -> None:
     seen: list[tuple[float, threading.Thread]] = []
     TensorRTBackend("tensorrt-rtx").build(
-        make_net("int8"), progress=lambda fraction, step: seen.append((fraction, threading.current_thread()))
+        make_net("int8"),
+        precision="int8",
+        progress=lambda fraction, step: seen.append((fraction, threading.current_thread())),
     )
     fractions = [fraction for fraction, _ in seen]
     assert len(fractions) > 20
@@ -82,19 +89,19 @@ def test_progress_comes_in_the_callers_thread_never_falls_and_ends_at_one(make_n
 
 def test_an_operator_that_tensorrt_has_not_is_named_with_its_node(unsupported_net: Path) -> None:
     with pytest.raises(BuildError, match=r"node 0 'make_determinant' \(Det\): UNSUPPORTED_NODE"):
-        TensorRTBackend("tensorrt-rtx").build(unsupported_net, progress=ignore)
+        TensorRTBackend("tensorrt-rtx").build(unsupported_net, precision="fp32", progress=ignore)
 
 
 def test_bytes_that_are_no_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"garbage" * 10)
     with pytest.raises(BuildError, match="refuses the graph"):
-        TensorRTBackend("tensorrt-rtx").build(tmp_path / "net.onnx", progress=ignore)
+        TensorRTBackend("tensorrt-rtx").build(tmp_path / "net.onnx", precision="fp32", progress=ignore)
 
 
 def test_an_empty_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").touch()
     with pytest.raises(BuildError, match="no output"):
-        TensorRTBackend("tensorrt-rtx").build(tmp_path / "net.onnx", progress=ignore)
+        TensorRTBackend("tensorrt-rtx").build(tmp_path / "net.onnx", precision="fp32", progress=ignore)
 
 
 @without_driver
@@ -105,7 +112,7 @@ def test_a_failed_build_carries_tensorrts_last_words(make_net: MakeNet, monkeypa
     claimed = DriverState(is_working=True, device_name="a card that is not there", compute_capability="8.9")
     monkeypatch.setattr(backend, "driver_state", lambda: claimed)
     with pytest.raises(BuildError, match=r"built no plan .*CUDA driver version is insufficient"):
-        TensorRTBackend("tensorrt-rtx").build(make_net("fp32"), progress=ignore)
+        TensorRTBackend("tensorrt-rtx").build(make_net("fp32"), precision="fp32", progress=ignore)
 
 
 def test_rtx_refuses_int8_on_turing_whose_weights_it_keeps_in_floating_point(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,10 +126,25 @@ def test_rtx_refuses_int8_on_turing_whose_weights_it_keeps_in_floating_point(mon
         TensorRTBackend("tensorrt-rtx").refuse("int8")
 
 
+@pytest.mark.parametrize(
+    ("precision", "capability", "needed"), [("fp8", "8.6", "8.9"), ("bf16", "7.5", "8.0"), ("fp8", "7.5", "8.9")]
+)
+def test_a_card_without_products_in_a_type_is_refused_with_the_reason(
+    precision: PrecisionKind, capability: str, needed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeseg.builder.backends import tensorrt as backend
+    from edgeseg.trt_api import DriverState
+
+    card = DriverState(is_working=True, device_name="a card", compute_capability=capability)
+    monkeypatch.setattr(backend, "driver_state", lambda: card)
+    with pytest.raises(BuildError, match=f"a card has compute capability {capability}, {precision} needs {needed}: "):
+        TensorRTBackend("tensorrt-rtx").refuse(precision)
+
+
 @without_driver
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_rtx_refuses_no_precision_on_a_machine_without_a_card(precision: str) -> None:
-    TensorRTBackend("tensorrt-rtx").refuse(precision)  # type: ignore[arg-type]
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8", "fp8"])
+def test_rtx_refuses_no_precision_on_a_machine_without_a_card(precision: PrecisionKind) -> None:
+    TensorRTBackend("tensorrt-rtx").refuse(precision)
 
 
 def test_an_exception_of_the_progress_callback_stops_the_build_and_its_thread(make_net: MakeNet) -> None:
@@ -131,7 +153,7 @@ def test_an_exception_of_the_progress_callback_stops_the_build_and_its_thread(ma
 
     before = threading.active_count()
     with pytest.raises(LookupError):
-        TensorRTBackend("tensorrt-rtx").build(make_net("fp32"), progress=progress)
+        TensorRTBackend("tensorrt-rtx").build(make_net("fp32"), precision="fp32", progress=progress)
     assert threading.active_count() == before
 
 

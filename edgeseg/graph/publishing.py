@@ -1,4 +1,4 @@
-"""Own the writing of a checked export: all of its files appear, or none. Decide no content."""
+"""Own the writing of a graph with what goes with it: all of its files appear, or none. Decide no content."""
 
 from __future__ import annotations
 
