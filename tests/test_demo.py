@@ -47,7 +47,7 @@ def test_every_command_is_echoed_as_a_user_would_type_it(demo: Demo) -> None:
 
 
 def test_fp32_reaches_its_accuracy_and_int8_keeps_it(demo: Demo) -> None:
-    results = json.loads((demo.folder / "accuracy.json").read_text())
+    results = json.loads((demo.folder / "accuracy.json").read_text())["engines"]
     miou = {one["precision"]: one["accuracy"]["miou"] for one in results if one["backend"] == "openvino"}
     assert miou["fp32"] >= MIN_MIOU
     assert miou["fp32"] - miou["int8"] <= MAX_INT8_DROP
@@ -67,6 +67,14 @@ def test_plans_for_rtx_are_built_and_said_to_need_a_card(demo: Demo) -> None:
     for precision in ("fp32", "int8"):
         assert (demo.folder / f"rtx-{precision}.engine").stat().st_size > 100_000
     assert "running them needs an RTX GPU" in demo.said
+
+
+def test_the_accuracy_page_shows_every_engine_and_its_worst_frames(demo: Demo) -> None:
+    page = (demo.folder / "accuracy.html").read_text()
+    for precision in ("fp32", "int8"):
+        assert f"cpu-{precision}.engine" in page
+    assert page.count("<img") >= 2 * 4 * 3
+    assert "equal to net.onnx" in page
 
 
 def test_the_reports_hold_every_engine(demo: Demo) -> None:

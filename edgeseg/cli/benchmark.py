@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeseg.cli.console import refuse_overwriting
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -77,7 +79,7 @@ def benchmark(
     from edgeseg.report.output import require_packages, write_report
     from edgeseg.report.terminal import print_report
 
-    _refuse_overwriting(engines, reports)
+    refuse_overwriting(engines, reports)
     settings = _settings(_scopes(scopes), warm_up_ms, duration_s, iterations, threads)
     require_packages(reports)
     with _progress() as on_turn:
@@ -109,16 +111,6 @@ def _scopes(names: tuple[str, ...]) -> tuple[Scope, ...]:
         click.echo("end-to-end is measured as frame-to-mask: frames come from memory, no capture is included", err=True)
     wanted = {"frame-to-mask" if name == END_TO_END else name for name in names}
     return tuple(scope for scope in SCOPES if not wanted or scope in wanted)
-
-
-def _refuse_overwriting(engines: tuple[Path, ...], reports: tuple[Path, ...]) -> None:
-    """``--report net.engine.json`` would replace the sidecar of ``net.engine``."""
-    from edgeseg.spec import sidecar_path
-
-    sidecars = {sidecar_path(engine).resolve() for engine in engines}
-    for path in reports:
-        if path.resolve() in sidecars:
-            raise click.UsageError(f"--report '{path}' is the sidecar of an engine: choose another name")
 
 
 @contextmanager

@@ -1,9 +1,11 @@
-"""Own what the commands share on the terminal: progress bars and option values. Do no work."""
+"""Own what the commands share on the terminal: progress bars, option values and checks of them. Do no work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-__all__ = ["SizeHW", "count_bar", "progress_bar"]
+__all__ = ["SizeHW", "count_bar", "progress_bar", "refuse_overwriting", "refuse_unwritable"]
 
 
 class SizeHW(click.ParamType[tuple[int, int]]):
@@ -26,6 +28,41 @@ class SizeHW(click.ParamType[tuple[int, int]]):
         if not cross or not height.isdigit() or not width.isdigit() or not int(height) * int(width):
             self.fail(f"'{value}' is no size; write height x width, for example 512x1024", param, ctx)
         return int(height), int(width)
+
+
+def refuse_overwriting(files: Iterable[Path], outputs: Iterable[Path]) -> None:
+    """``--report net.engine.json`` would replace the sidecar of ``net.engine``.
+
+    Args:
+        files: engines and ONNX files.
+        outputs: what the command would write.
+    Raises:
+        click.UsageError: an output is one of the files or its sidecar.
+    """
+    from edgeseg.spec import sidecar_path
+
+    kept: dict[Path, str] = {}
+    for one in files:
+        kind = "a net" if one.suffix == ".onnx" else "an engine"
+        kept |= {one.resolve(): kind, sidecar_path(one).resolve(): f"the sidecar of {kind}"}
+    for path in outputs:
+        if path.resolve() in kept:
+            raise click.UsageError(f"'{path}' is {kept[path.resolve()]}: choose another name")
+
+
+def refuse_unwritable(outputs: Iterable[Path]) -> None:
+    """Find out before the work what would fail after it; makes no folder.
+
+    Raises:
+        OutputError: the place of an output is no folder, or must not be written to.
+    """
+    from edgeseg.errors import OutputError
+
+    for path in outputs:
+        there = next(one for one in path.absolute().parents if one.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            reason = "no permission" if there.is_dir() else f"{there} is no folder"
+            raise OutputError(f"{path} cannot be written ({reason})", "choose another place")
 
 
 @contextmanager

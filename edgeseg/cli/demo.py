@@ -49,7 +49,8 @@ def demo(out: Path) -> None:
     if best_backend() == "tensorrt":
         engines += _build(out, onnx, "tensorrt", data)
     _build_rtx(out, onnx, data)
-    _edgeseg("evaluate", *engines, "--data", data, "--json", out / "accuracy.json")
+    judged = ("--json", out / "accuracy.json", "--report", out / "accuracy.html")
+    _edgeseg("evaluate", *engines, "--data", data, "--reference", onnx, *judged)
     fastest = engines[-1]
     _edgeseg("run", fastest, data / "clip.mp4", out / "overlay.mp4", out / "masks")
     reports = [word for name in ("report.json", "report.html") for word in ("--report", out / name)]
@@ -117,7 +118,7 @@ def _summary(out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    accuracy = json.loads((out / "accuracy.json").read_text())
+    accuracy = json.loads((out / "accuracy.json").read_text())["engines"]
     p50_ms = _medians(out / "report.json")
     table = Table("engine", "mIoU %", "pixel acc. %", "frame to mask, ms", "MB", title="demo")
     for one in accuracy:

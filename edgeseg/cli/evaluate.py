@@ -1,55 +1,123 @@
-"""Own `edgeseg evaluate`: words to options, accuracy to a table."""
+"""Own `edgeseg evaluate`: words to options, accuracy to a table and to reports."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgeseg.cli.console import count_bar
+from edgeseg.cli.console import count_bar, refuse_overwriting, refuse_unwritable
 
 if TYPE_CHECKING:
-    from edgeseg.accuracy import EngineAccuracy
+    from edgeseg.data import LAYOUTS
+    from edgeseg.runtime.session import Session
+
+__all__ = ["evaluate"]
+
+#: those of ``edgeseg.data.LAYOUTS``, which --help does not wait for; a test holds them equal
+LAYOUT_NAMES = ("auto", "plain", "cityscapes", "cityscapes-ids", "voc", "ade20k", "camvid")
+
+
+def _check_ending(_context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
+    ending = {"json_path": ".json", "report_path": ".html"}[option.name or ""]
+    if path is not None and path.suffix != ending:
+        raise click.BadParameter(f"'{path}' must end in {ending}")
+    return path
 
 
 @click.command()
 @click.argument("engines", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder with images/ and labels/.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures there too.")
-def evaluate(engines: tuple[Path, ...], data: Path, json_path: Path | None) -> None:
-    """Measure engines on labelled frames, side by side; agreement is with the first engine's masks."""
-    import msgspec
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder of the labelled frames.")
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    help="ONNX file to agree with, run in FP32 on the CPU; the first engine without it.",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUT_NAMES),
+    default="auto",
+    show_default=True,
+    help="How the folder is laid out; plain is images/ and labels/.",
+)
+@click.option("--split", help="Part of the data set: val, test, ...; what the layout takes for judging without it.")
+@click.option(
+    "--ignore",
+    type=click.IntRange(0, 255),
+    help="Label id that does not count; what the layout, else the model says without it.",
+)
+@click.option("--skip-bad", is_flag=True, help="Pass over frames that cannot be read or lack a label, and name them.")
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_check_ending,
+    help="Write all figures there: .json.",
+)
+@click.option(
+    "--report",
+    "report_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_check_ending,
+    help="Write a page with confusion matrix and worst frames: .html.",
+)
+def evaluate(
+    engines: tuple[Path, ...],
+    data: Path,
+    reference: Path | None,
+    layout: LAYOUTS,
+    split: str | None,
+    ignore: int | None,
+    skip_bad: bool,
+    json_path: Path | None,
+    report_path: Path | None,
+) -> None:
+    """Measure engines on labelled frames, side by side.
+
+    Shares are of all frames together, at the frames' own size. The latencies are as run here, one frame in flight.
+    """
+    from rich.console import Console
 
     from edgeseg.accuracy import evaluate_engines
     from edgeseg.data import LabelledSet
-    from edgeseg.files import write_atomically
+    from edgeseg.report.accuracy_html import write_accuracy_html
+    from edgeseg.report.accuracy_record import accuracy_report, write_accuracy_json
+    from edgeseg.report.accuracy_terminal import print_accuracy
+    from edgeseg.report.environment import read_environment
+    from edgeseg.report.output import require_packages
 
-    labelled = LabelledSet(data)
-    with count_bar("frames", total=len(labelled)) as show:
-        results = evaluate_engines(engines, labelled, on_frame=show)
+    outputs = [path for path in (json_path, report_path) if path is not None]
+    refuse_overwriting([*engines, *([reference] if reference else [])], outputs)
+    refuse_unwritable(outputs)
+    require_packages(outputs)
+    labelled = LabelledSet(data, layout=layout, split=split, skip_bad=skip_bad)
+    environment = read_environment()
+    with ExitStack() as stack:
+        session = stack.enter_context(_reference_session(reference, engines[0])) if reference else None
+        show = stack.enter_context(count_bar("frames", total=len(labelled)))
+        found = evaluate_engines(
+            engines,
+            labelled,
+            reference=session,
+            reference_name=reference.name if reference else None,
+            ignore=ignore,
+            on_frame=show,
+        )
+    report = accuracy_report(found, labelled, environment)
+    print_accuracy(report, Console())
     if json_path is not None:
-        write_atomically(json_path, msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
-    _print(results)
+        write_accuracy_json(report, json_path)
+    if report_path is not None:
+        write_accuracy_html(report, found, report_path)
+    for path in outputs:
+        click.echo(f"wrote {path}", err=True)
 
 
-def _print(results: list[EngineAccuracy]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _reference_session(onnx_path: Path, engine_path: Path) -> Session:
+    from edgeseg.builder.reference import reference_session
+    from edgeseg.spec import read_engine_spec
 
-    table = Table(title=f"{results[0].frames} labelled frames, percent", show_footer=False)
-    table.add_column("")
-    for one in results:
-        table.add_column(f"{Path(one.engine).name}\n{one.precision} {one.backend}", justify="right")
-    rows = {
-        "mIoU": [one.accuracy.miou for one in results],
-        "mean accuracy": [one.accuracy.mean_accuracy for one in results],
-        "pixel accuracy": [one.accuracy.pixel_accuracy for one in results],
-        "equal to the first": [one.agreement for one in results],
-    }
-    for name, values in rows.items():
-        table.add_row(name, *(f"{value * 100:.2f}" for value in values))
-    table.add_section()
-    for index, name in enumerate(results[0].classes):
-        table.add_row(f"IoU {name}", *(f"{one.accuracy.iou[index] * 100:.2f}" for one in results))
-    Console().print(table)
+    spec, _ = read_engine_spec(engine_path)
+    return reference_session(onnx_path, like=spec.model, note=lambda text: click.echo(text, err=True))

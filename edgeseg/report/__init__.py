@@ -1,1 +1,1 @@
-"""Own latency reports: measuring engines, and JSON, Markdown and HTML of what was measured."""
+"""Own reports: latency (measuring engines, and its forms) and accuracy (the forms of an evaluation)."""

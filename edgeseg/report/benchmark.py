@@ -18,6 +18,7 @@ from edgeseg.report.findings import compare, warnings_of
 from edgeseg.report.frames import FrameSet
 from edgeseg.report.lanes import Lane, lane_of
 from edgeseg.report.record import EngineRecord, Environment, Report, Settings, SourceRecord
+from edgeseg.runtime.naming import engine_names, printable
 from edgeseg.runtime.session import Session
 from edgeseg.spec import sidecar_path
 
@@ -46,7 +47,7 @@ def run_benchmark(
         SpecError, EngineError, MissingPackageError: an engine cannot be loaded or fails.
     """
     environment = read_environment()
-    names = _names(engine_paths)
+    names = engine_names(engine_paths)
     with ExitStack() as stack:
         sessions = [stack.enter_context(Session(path, depth=1, threads=settings.threads)) for path in engine_paths]
         masks = [_first_mask(session, frames) for session in sessions]
@@ -82,25 +83,6 @@ def _say_nothing(done: int, total: int, what: str) -> None:
     """The default of ``on_turn``."""
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """The file's name, the path as given where two share a name, numbered where two share the path."""
-    shared = len({path.name for path in paths}) < len(paths)
-    names: list[str] = []
-    for path in paths:
-        plain = name = _printable(path if shared else path.name)
-        number = 1
-        while name in names:
-            number += 1
-            name = f"{plain} #{number}"
-        names.append(name)
-    return names
-
-
-def _printable(name: Path | str) -> str:
-    """Line ends and undecodable bytes of a file's name would break a report's lines and its UTF-8."""
-    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in str(name))
-
-
 def _first_mask(session: Session, frames: FrameSet) -> Mask:
     mask = session.segment(frames.frames[0])
     session.latency.clear()
@@ -115,7 +97,7 @@ def _engine_record(name: str, path: Path, session: Session, *, changed_pixels: i
     spec = session.spec
     return EngineRecord(
         name=name,
-        path=_printable(path),
+        path=printable(path),
         backend=spec.backend,
         backend_version=spec.backend_version,
         device=spec.device,
@@ -141,7 +123,7 @@ def _report(
     return Report(
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         settings=settings,
-        source=SourceRecord(name=_printable(frames.name), frames=len(frames.frames), size_wh=frames.size_wh),
+        source=SourceRecord(name=printable(frames.name), frames=len(frames.frames), size_wh=frames.size_wh),
         environment=environment,
         engines=tuple(engines),
         measurements=measurements,

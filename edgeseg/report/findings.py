@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgeseg.accuracy.verdict import TimedEngine, precision_verdicts
 from edgeseg.latency import percentile
 from edgeseg.report.record import Comparison, EngineRecord, Environment, Measurement
+from edgeseg.report.text import precision_text
 
 __all__ = ["compare", "warnings_of"]
 
@@ -38,6 +40,7 @@ def warnings_of(
     found = _load_warnings(environment)
     for engine in engines:
         found += _engine_warnings(engine, engines[0])
+    found += _precision_warnings(engines, measurements)
     found += _variation_warnings(measurements) + _count_warnings(measurements)
     return tuple(found)
 
@@ -75,6 +78,25 @@ def _engine_warnings(engine: EngineRecord, baseline: EngineRecord) -> list[str]:
     if engine.onnx_sha256 != baseline.onnx_sha256:
         found.append(f"{engine.name} is another net than {baseline.name}: the ratio compares nets, not engines of one.")
     return found
+
+
+def _precision_warnings(engines: Sequence[EngineRecord], measurements: Sequence[Measurement]) -> list[str]:
+    """Of the engines alone: in the scope of that name where it was measured, else by the stage."""
+    p50_ms: dict[str, float] = {}
+    for one in measurements:
+        p50_ms.setdefault(one.engine, one.stages["engine"].stats.p50_ms)
+    timed = [
+        TimedEngine(
+            name=one.name,
+            precision=one.precision,
+            backend=one.backend,
+            size_hw=one.size_hw,
+            p50_ms=p50_ms[one.name],
+        )
+        for one in engines
+        if one.name in p50_ms
+    ]
+    return [f"{precision_text(one)}." for one in precision_verdicts(timed) if not one.is_worth_it]
 
 
 def _variation_warnings(measurements: Sequence[Measurement]) -> list[str]:

@@ -1,12 +1,12 @@
-"""Own the HTML form of a report: one file that needs nothing else. Draw no plot, compute nothing."""
+"""Own the HTML form of a benchmark report: one file that needs nothing else. Draw no plot, compute nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from edgeseg.files import write_atomically
-from edgeseg.packages import require
 from edgeseg.report import plots, text
+from edgeseg.report.page import render
 from edgeseg.report.record import SCOPES, Report
 
 __all__ = ["html", "write_html"]
@@ -30,14 +30,5 @@ def html(report: Report) -> str:
     Raises:
         MissingPackageError: matplotlib or jinja2 is not installed.
     """
-    jinja2 = require("jinja2")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(text=text, plots=plots)
     scopes = [scope for scope in SCOPES if report.of_scope(scope)]
-    return str(environment.get_template(TEMPLATE).render(report=report, scopes=scopes))
+    return render(TEMPLATE, report=report, scopes=scopes, text=text, plots=plots)

@@ -1,62 +1,28 @@
-"""Own the plots of a report as inline SVG that follows the page's colours. Write no file, compute no statistic."""
+"""Own the plots of a benchmark report as inline SVG. Write no file, compute no statistic."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeseg.packages import require
+from edgeseg.report.drawing import INK, colour_among, new_figure, style, svg_of
 from edgeseg.report.record import Measurement, Report, Scope
 from edgeseg.report.text import milliseconds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 __all__ = ["colour_of", "histograms", "stage_bars", "timeline"]
 
-ENGINE_COLOURS = ("#2f7fd6", "#e0762f", "#2ba37f", "#b061c9", "#c29a1a", "#d6506b")
 STAGE_COLOURS = {"pre": "#6fb7c9", "engine": "#5b6ee1", "post": "#e3a34f"}
-#: colours that no plot needs, exchanged for the page's own, so that light and dark both read
-INK, MUTED, RULE = "#010203", "#040506", "#070809"
-PAGE_COLOURS = {INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)"}
-WIDTH_IN = 9.0
 BINS = 90
 PARTS_OF_A_TURN = 12  # of the timeline: what more would draw, no screen shows
-RC = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "edgeseg",
-    "text.parse_math": False,  # an engine's name may hold dollar signs
-    "axes.formatter.useoffset": False,
-    "font.size": 9,
-    "text.color": INK,
-    "axes.labelcolor": MUTED,
-    "axes.edgecolor": RULE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": RULE,
-    "ytick.color": RULE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "grid.color": RULE,
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "axes.titlesize": 9,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-}
 
 
 def colour_of(report: Report, engine: str) -> str:
     """The colour of an engine in every plot and table, ``#rrggbb``; the seventh engine has the first one's."""
-    names = [one.name for one in report.engines]
-    return ENGINE_COLOURS[names.index(engine) % len(ENGINE_COLOURS)]
+    return colour_among([one.name for one in report.engines], engine)
 
 
 def histograms(report: Report, scope: Scope) -> str:
@@ -65,13 +31,13 @@ def histograms(report: Report, scope: Scope) -> str:
     low = min(one.headline.stats.min_ms for one in lanes)
     high = max(one.headline.stats.p99_ms for one in lanes)
     room = 0.06 * (high - low) or 0.01 * high
-    with _style():
-        figure = _figure(height_in=0.55 + 0.85 * len(lanes))
+    with style():
+        figure = new_figure(height_in=0.55 + 0.85 * len(lanes))
         axes = figure.subplots(len(lanes), 1, sharex=True, squeeze=False)[:, 0]
         for one, axis in zip(lanes, axes, strict=True):
             _histogram(axis, one, bounds_ms=(low - room, high + room), colour=colour_of(report, one.engine))
         axes[-1].set_xlabel("milliseconds")
-        return _svg(figure, name=f"histogram-{scope}")
+        return svg_of(figure, name=f"histogram-{scope}")
 
 
 def timeline(report: Report, scope: Scope) -> str:
@@ -81,8 +47,8 @@ def timeline(report: Report, scope: Scope) -> str:
     """
     lanes = report.of_scope(scope)
     top = min(max(one.headline.stats.max_ms for one in lanes), 2.0 * max(one.headline.stats.p99_ms for one in lanes))
-    with _style():
-        figure = _figure(height_in=2.5)
+    with style():
+        figure = new_figure(height_in=2.5)
         axis = figure.subplots()
         for one in lanes:
             _draw_turns(axis, one, top_ms=top, colour=colour_of(report, one.engine))
@@ -91,14 +57,14 @@ def timeline(report: Report, scope: Scope) -> str:
         axis.grid(axis="y")
         axis.set_xlabel("seconds since the first turn")
         axis.set_ylabel("milliseconds")
-        return _svg(figure, name=f"timeline-{scope}")
+        return svg_of(figure, name=f"timeline-{scope}")
 
 
 def stage_bars(report: Report) -> str:
     """Where the time from frame to mask goes, mean of every stage, an engine a bar, as an ``<svg>`` element."""
     lanes = report.of_scope("frame-to-mask")
-    with _style():
-        figure = _figure(height_in=0.75 + 0.42 * len(lanes))
+    with style():
+        figure = new_figure(height_in=0.75 + 0.42 * len(lanes))
         axis = figure.subplots()
         widest = max(one.headline.stats.mean_ms for one in lanes)
         for row, one in enumerate(lanes):
@@ -108,7 +74,7 @@ def stage_bars(report: Report) -> str:
         axis.spines["left"].set_visible(False)
         axis.tick_params(axis="y", length=0, labelcolor=INK)
         axis.set_xlabel("milliseconds, mean")
-        return _svg(figure, name="stages")
+        return svg_of(figure, name="stages")
 
 
 def _histogram(axis: Axes, one: Measurement, *, bounds_ms: tuple[float, float], colour: str) -> None:
@@ -154,36 +120,3 @@ def _stack(axis: Axes, row: int, one: Measurement, *, widest_ms: float) -> None:
 
 def _short(name: str, limit: int = 36) -> str:
     return name if len(name) <= limit else f"\N{HORIZONTAL ELLIPSIS}{name[1 - limit :]}"
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    matplotlib = require("matplotlib")
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # a user's own matplotlibrc must not change a report
-        matplotlib.rcParams.update(RC)
-        yield
-
-
-def _figure(*, height_in: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-
-
-def _svg(figure: Figure, *, name: str) -> str:
-    """The bare element: no XML head, no metadata with addresses, no fixed size, ids of its own within the page."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].strip()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg))
-    svg = re.sub(r'\bid="|\bhref="#|url\(#', lambda found: f"{found[0]}{name}-", svg)
-    return _page_colours(svg)
-
-
-def _page_colours(svg: str) -> str:
-    for colour, variable in PAGE_COLOURS.items():
-        svg = svg.replace(colour, variable)
-    return svg

@@ -24,6 +24,7 @@ __all__ = [
     "SourceRecord",
     "Stage",
     "Stats",
+    "indented_json",
     "read_report",
     "report_json",
     "write_json",
@@ -221,8 +222,13 @@ class Report(_Record, frozen=True, kw_only=True):
 
 
 def report_json(report: Report) -> bytes:
-    """The report as JSON, a key a line but lists of numbers on one, UTF-8, with a line's end."""
-    indented = msgspec.json.format(msgspec.json.encode(report), indent=1)
+    """The report as JSON, see ``indented_json``."""
+    return indented_json(report)
+
+
+def indented_json(record: object) -> bytes:
+    """A record as JSON, a key a line but lists of numbers on one, UTF-8, with a line's end; NaN becomes null."""
+    indented = msgspec.json.format(msgspec.json.encode(record), indent=1)
     return NUMBERS.sub(lambda found: b"[" + b" ".join(found[1].split()) + b"]", indented) + b"\n"
 
 

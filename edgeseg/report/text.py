@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeseg.accuracy.verdict import Verdict
 from edgeseg.report.record import Comparison, Environment, Measurement, Report, Scope, Settings
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "machine_facts",
     "method",
     "milliseconds",
+    "precision_text",
     "range_text",
     "ratio_text",
     "rows",
@@ -78,6 +80,19 @@ def verdict(comparison: Comparison) -> str:
     if max(faster, slower) < CLEAR * rounds:
         return UNCLEAR
     return "faster" if faster > slower else "slower"
+
+
+def precision_text(verdict: Verdict) -> str:
+    """Whether a low precision is worth it, in one sentence without its full stop."""
+    precision, ours = verdict.precision.upper(), milliseconds(verdict.p50_ms)
+    theirs = f"{milliseconds(verdict.baseline_p50_ms)} ms of {verdict.baseline} on {verdict.backend}"
+    if verdict.is_worth_it:
+        ratio = ratio_text(verdict.ratio)
+        return f"{verdict.engine}: {precision} is {ratio} as fast here: {ours} ms against {theirs}, the engines alone"
+    return (
+        f"{verdict.engine}: {precision} is not worth it here: {ours} ms against {theirs}, the engines alone; "
+        "use the higher precision"
+    )
 
 
 def headline(report: Report) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from edgeseg.report.findings import warnings_of
-from edgeseg.report.record import Environment, Measurement, Report
+from edgeseg.report.record import EngineRecord, Environment, Measurement, Report
 
 SAME_NET = "0" * 64
 
@@ -12,13 +12,13 @@ def quiet(report: Report) -> Environment:
     return replace(report.environment, load_1min=0.0, usable_cores=2)
 
 
-def steady(one: Measurement, *, count: int = 100, last_ms: float = 1.0) -> Measurement:
-    """The measurement with other samples: all 1 ms but for the last."""
+def steady(one: Measurement, *, count: int = 100, last_ms: float | None = None, each_ms: float = 1.0) -> Measurement:
+    """The measurement with other samples: all the same but for the last."""
     import numpy as np
 
     from edgeseg.report.lanes import stage_of
 
-    stage = stage_of(np.array([1.0] * (count - 1) + [last_ms]))
+    stage = stage_of(np.array([each_ms] * (count - 1) + [each_ms if last_ms is None else last_ms]))
     starts = tuple(float(index) for index in range(count))
     return replace(one, stages=dict.fromkeys(one.stages, stage), started_s=starts, round_counts=(count,))
 
@@ -71,3 +71,31 @@ def test_a_mask_that_changed_during_the_timing_is_warned_of(report: Report) -> N
 def test_engines_of_different_nets_are_warned_of(report: Report) -> None:
     (warning,) = warnings_of(quiet(report), report.engines, [steady(report.measurements[0])])
     assert warning.startswith("narrow.engine is another net than wide.engine")
+
+
+def precise(report: Report, int8_ms: float) -> tuple[list[EngineRecord], list[Measurement]]:
+    """The report's engines as FP32 and INT8 of one net, 1 ms and ``int8_ms`` alone."""
+    engines = [replace(one, onnx_sha256=SAME_NET) for one in report.engines]
+    engines[1] = replace(engines[1], precision="int8")
+    names = [one.name for one in engines]
+    measured = [steady(one, each_ms=(1.0, int8_ms)[names.index(one.engine)]) for one in report.of_scope("engine")]
+    return engines, measured
+
+
+def test_int8_that_is_not_five_percent_faster_is_warned_of(report: Report) -> None:
+    (warning,) = warnings_of(quiet(report), *precise(report, 0.98))
+    assert warning == (
+        "narrow.engine: INT8 is not worth it here: 0.980 ms against 1.00 ms of wide.engine on openvino, "
+        "the engines alone; use the higher precision."
+    )
+
+
+def test_int8_that_is_worth_it_gives_no_warning(report: Report) -> None:
+    assert warnings_of(quiet(report), *precise(report, 0.9)) == ()
+
+
+def test_the_stage_engine_decides_where_the_engine_was_not_measured_alone(report: Report) -> None:
+    engines, _ = precise(report, 0.98)
+    measured = [steady(one) for one in report.of_scope("frame-to-mask")]
+    (warning,) = warnings_of(quiet(report), engines, measured)
+    assert "1.00 ms against 1.00 ms" in warning

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import io
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from msgspec.structs import replace
+from page_check import checked
 from rich.console import Console
 
-from edgeseg.report import plots, text
+from edgeseg.report import drawing, plots, text
 from edgeseg.report.html import html
 from edgeseg.report.markdown import markdown
 from edgeseg.report.output import ENDINGS, write_report
@@ -18,7 +18,6 @@ from edgeseg.report.record import Comparison, Report, read_report
 from edgeseg.report.terminal import print_report
 
 NASTY = "<b>|`$x$ _[red]&amp;\"'"
-VOID = {"meta", "br"}
 
 
 def renamed(report: Report, name: str) -> Report:
@@ -43,41 +42,6 @@ def printed(report: Report, *, width: int = 100) -> str:
     output = io.StringIO()
     print_report(report, Console(file=output, width=width))
     return output.getvalue()
-
-
-class Checker(HTMLParser):
-    """Gathers tags and text, and whether every element is closed in order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.ids += [value for name, value in attrs if name == "id" and value]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.ids += [value for name, value in attrs if name == "id" and value]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-
-def checked(page: str) -> Checker:
-    checker = Checker()
-    checker.feed(page)
-    checker.close()
-    assert checker.open == []
-    return checker
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +79,7 @@ def test_the_page_has_a_plot_of_each_kind(page: str) -> None:
 
 def test_the_page_follows_light_and_dark(page: str) -> None:
     assert "prefers-color-scheme: dark" in page
-    assert not any(colour in page for colour in plots.PAGE_COLOURS)
+    assert not any(colour in page for colour in drawing.PAGE_COLOURS)
 
 
 @pytest.mark.parametrize("scope", ["engine", "frame-to-mask"])
