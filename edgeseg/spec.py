@@ -31,6 +31,8 @@ __all__ = [
     "PrecisionSpec",
     "ProfileSpec",
     "ResizeRule",
+    "SearchSpec",
+    "TrialSpec",
     "UpsampleSpec",
     "read_engine_spec",
     "read_labels",
@@ -232,6 +234,44 @@ def _shape(layout: Layout, channels: int, size_hw: tuple[int, int]) -> tuple[int
     return (1, channels, *size_hw) if layout == "NCHW" else (1, *size_hw, channels)
 
 
+class TrialSpec(_Record, frozen=True, kw_only=True):
+    """One precision that was tried: its nodes that kept the higher one, and the mean IoU (0 to 1) that it had."""
+
+    kind: PrecisionKind
+    kept: tuple[str, ...] = ()
+    miou: float
+
+
+class SearchSpec(_Record, frozen=True, kw_only=True):
+    """How a promise of accuracy was kept.
+
+    Attributes:
+        max_miou_drop: the promise, in percentage points of mean IoU below float32.
+        reference_miou: of float32, from 0 to 1.
+        miou: of what was built.
+        judged_by: what ran the trials.
+        data_sha256: hash of the labelled frames.
+        frames: how many there were.
+        budget: how many trials were allowed.
+        ranking: the nodes that could be quantised, the one whose quantisation alone harms most first.
+        trials: in their order.
+        engine_ms: median of what was built, the engine alone; None where it does not run on the machine that built it.
+        higher_ms: median of the engine in the higher precision beside it.
+    """
+
+    max_miou_drop: float
+    reference_miou: float
+    miou: float
+    judged_by: str
+    data_sha256: str
+    frames: int
+    budget: int
+    ranking: tuple[str, ...] = ()
+    trials: tuple[TrialSpec, ...]
+    engine_ms: float | None = None
+    higher_ms: float | None = None
+
+
 class PrecisionSpec(_Record, frozen=True, kw_only=True):
     """How the numbers of a net are held, and on what its ranges were measured.
 
@@ -245,6 +285,7 @@ class PrecisionSpec(_Record, frozen=True, kw_only=True):
         quantised_layers: how many of them are quantised.
         kept: nodes that could be quantised and keep the higher precision, by their names in the graph.
         wide: nodes that 16 bits cannot hold and that stay in float32.
+        search: how ``kept`` was found; None where nothing was promised.
     """
 
     kind: PrecisionKind
@@ -256,6 +297,7 @@ class PrecisionSpec(_Record, frozen=True, kw_only=True):
     quantised_layers: int = 0
     kept: tuple[str, ...] = ()
     wide: tuple[str, ...] = ()
+    search: SearchSpec | None = None
 
 
 class ModelSpec(_Record, frozen=True, kw_only=True):

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from edgeseg.builder.backends import open_backend
-from edgeseg.builder.backends.base import BuilderBackend, Built, Progress
-from edgeseg.builder.explaining import explained
+from edgeseg.builder.backends.base import BuilderBackend, Progress
 from edgeseg.builder.master import Master
-from edgeseg.builder.measuring import CalibrationOptions, Measured, measured
-from edgeseg.builder.source import SourceOptions, open_source
-from edgeseg.errors import BuildError
-from edgeseg.files import sha256_of
-from edgeseg.graph.saving import save_graph
-from edgeseg.spec import (
-    BackendName,
-    EngineSpec,
-    HighPrecision,
-    IOTensor,
-    ModelSpec,
-    PrecisionKind,
-    PrecisionSpec,
-    write_with_sidecar,
-)
+from edgeseg.builder.measuring import CalibrationOptions, measured
+from edgeseg.builder.plans import build_master, described, engine_spec, high_precision_of
+from edgeseg.builder.promise import KeptPromise, Promise, keep_promise
+from edgeseg.builder.source import Source, SourceOptions, open_source
+from edgeseg.builder.trials import trials_path
+from edgeseg.data import LabelledSet, shared_images
+from edgeseg.errors import DataError, OptionsError
+from edgeseg.graph.access import described as words
+from edgeseg.spec import BackendName, EngineSpec, PrecisionKind, write_with_sidecar
 
-__all__ = ["BuildOptions", "build_engine", "build_master", "described", "engine_spec", "high_precision_of"]
+__all__ = ["BuildOptions", "build_engine"]
 
-CALIBRATE, BUILD = "calibrate", "build"
+CALIBRATE = "calibrate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +35,22 @@ class BuildOptions:
         precision: of the layers; without it what the file was quantised to, or fp32.
         calibration: for int8 and fp8, and for fp16 if the net's own pictures shall decide what float16 cannot hold.
         source: what becomes of the graph first.
+        promise: what int8 and fp8 may cost; nodes keep the higher precision until it holds.
+        kept: nodes that could be quantised and shall keep the higher precision; not with ``promise``.
     """
 
     backend: BackendName
     precision: PrecisionKind | None = None
     calibration: CalibrationOptions | None = None
     source: SourceOptions = field(default_factory=SourceOptions)
+    promise: Promise | None = None
+    kept: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.promise is not None and self.kept:
+            raise OptionsError(
+                "the search for a promise decides itself what is kept", "leave --keep or the promise out"
+            )
 
 
 def build_engine(
@@ -90,79 +92,49 @@ def build_engine(
         note=note,
     )
     high = high_precision_of(kind, backend)
-    built = build_master(found.master, backend, kind, high, progress=progress)
-    spec = engine_spec(source.spec, backend, built, described(found, kind, high))
+    promised = None
+    if options.promise is not None:
+        promised = _promised(found.master, source, kind, backend, options, engine_path, progress, note)
+    kept = promised.kept if promised else frozenset(options.kept)
+    if kept:
+        note(f"kept in {high}: {', '.join(words(node) for node in source.model.graph if node.name in kept)}")
+    built = build_master(found.master, backend, kind, high, kept=kept, progress=progress)
+    precision = described(found, kind, high, kept=kept)
+    if promised is not None:
+        precision = msgspec.structs.replace(precision, search=promised.search)
+    spec = engine_spec(source.spec, backend, built, precision)
     write_with_sidecar(engine_path, built.plan, spec)
+    if promised is not None:
+        trials_path(engine_path).unlink(missing_ok=True)  # the sidecar says it all
     return spec
 
 
-def high_precision_of(kind: PrecisionKind, backend: BuilderBackend) -> HighPrecision:
-    """What is not quantised computes in."""
-    return backend.high_precision if kind == "int8" or kind == "fp8" else kind
-
-
-def build_master(
+def _promised(
     master: Master,
-    backend: BuilderBackend,
+    source: Source,
     kind: PrecisionKind,
-    high: HighPrecision,
-    *,
-    kept: Collection[str] = (),
-    progress: Progress = lambda fraction, step: None,
-) -> Built:
-    """Build one precision of a net.
-
-    Args:
-        master: the net.
-        backend: it has let ``kind`` pass.
-        kind: of the layers.
-        high: of what is not quantised.
-        kept: names of nodes that could be quantised and shall not be.
-        progress: told of every step of the build.
-    Raises:
-        BuildError: names the nodes that the back end refuses.
-    """
-    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
-        path = Path(folder) / "net.onnx"
-        save_graph(master.graph(kind, high, kept=kept), path)
-        try:
-            return backend.build(path, precision=kind, progress=lambda fraction, step: progress(fraction, BUILD))
-        except BuildError as error:
-            raise explained(error, backend, master.model, path) from error
-
-
-def described(
-    found: Measured, kind: PrecisionKind, high: HighPrecision, *, kept: Collection[str] = ()
-) -> PrecisionSpec:
-    """What the sidecar says of the precision."""
-    calibration = found.calibration
-    return msgspec.structs.replace(
-        found.master.described(kind, high, kept=kept),
-        calibration_method=calibration.calibration_method,
-        calibration_sha256=calibration.calibration_sha256,
-        calibration_images=calibration.calibration_images,
+    backend: BuilderBackend,
+    options: BuildOptions,
+    engine_path: Path,
+    progress: Progress,
+    note: Callable[[str], None],
+) -> KeptPromise:
+    promise = options.promise
+    if promise is None or (kind != "int8" and kind != "fp8"):
+        raise OptionsError(f"a promise of accuracy is kept by int8 and fp8, not by {kind}", "leave --max-miou-drop out")
+    frames = promise.frames()
+    if options.calibration is not None:
+        _check_apart(options.calibration, frames)
+    return keep_promise(
+        master, source, kind, backend, promise, frames, trials_path(engine_path), progress=progress, note=note
     )
 
 
-def engine_spec(model: ModelSpec, backend: BuilderBackend, built: Built, precision: PrecisionSpec) -> EngineSpec:
-    """The sidecar of a plan."""
-    return EngineSpec(
-        model=model,
-        backend=backend.name,
-        backend_version=backend.version,
-        device=built.device,
-        compute_capability=built.compute_capability,
-        precision=precision,
-        options=built.options,
-        io=_io_tensors(model),
-        plan_sha256=sha256_of(built.plan),
-        plan_bytes=len(built.plan),
-    )
-
-
-def _io_tensors(model: ModelSpec) -> tuple[IOTensor, ...]:
-    image, head = model.input, model.head
-    return (
-        IOTensor(name=image.name, mode="input", dtype=image.dtype, shape=image.shape),
-        IOTensor(name=head.output, mode="output", dtype=head.dtype, shape=head.shape),
-    )
+def _check_apart(calibration: CalibrationOptions, frames: LabelledSet) -> None:
+    """Ranges fit the pictures that they were measured on; what they are worth, others show."""
+    both = shared_images(calibration.images(), frames)
+    if both:
+        raise DataError(
+            f"{both[0]} is among the calibration images too ({len(both)} in all)",
+            "judge on frames that were held out: take them from one of the two",
+        )

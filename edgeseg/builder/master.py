@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from edgeseg.graph.opsets import at_least
 from edgeseg.graph.overflow import ranked
 from edgeseg.graph.qdq import Quantisation, active_sites, layers_of, quantised
 from edgeseg.graph.qdq_rules import check_qdq
+from edgeseg.graph.rounding import rounded
 from edgeseg.spec import HighPrecision, PrecisionKind, PrecisionSpec
 
 if TYPE_CHECKING:
@@ -47,9 +48,21 @@ class Master:
         Raises:
             BuildError: the quantisation breaks a rule of TensorRT's, or ``kept`` names what is not quantised.
         """
+        return self._made(lowered, kind, high, kept)
+
+    def emulated(self, kind: PrecisionKind, high: HighPrecision, *, kept: Collection[str] = ()) -> ir.Model:
+        """The same for a runtime that has no products in 16 bits: float32, rounded to what ``graph`` would hold.
+
+        Args and errors are those of ``graph``.
+        """
+        return self._made(rounded, kind, high, kept)
+
+    def _made(
+        self, narrowed: Callable[..., ir.Model], kind: PrecisionKind, high: HighPrecision, kept: Collection[str]
+    ) -> ir.Model:
         model = at_least(self.model, max(OPSETS[kind], OPSETS[high]))
         if high != "fp32":
-            model = lowered(model, high, wide=self.wide if high == "fp16" else ranked(model))
+            model = narrowed(model, high, wide=self.wide if high == "fp16" else ranked(model))
         if kind not in ("int8", "fp8"):
             return model
         quantisation = self._quantisation(kept)

@@ -60,6 +60,10 @@ class CalibrationOptions:
     percentile: float = DEFAULT_PERCENTILE
     file: Path | None = None
 
+    def images(self) -> CalibrationSet:
+        """The images, not yet read."""
+        return CalibrationSet(self.source, every=self.every, skip_bad=self.skip_bad)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
@@ -142,7 +146,7 @@ def _as_it_came(source: Source, quantisation: Quantisation, kind: QuantisedKind)
 def _quantised(
     source: Source, kind: QuantisedKind, calibration: CalibrationOptions, options: SourceOptions, watch: _Watch
 ) -> Measured:
-    images = CalibrationSet(calibration.source, every=calibration.every, skip_bad=calibration.skip_bad)
+    images = calibration.images()
     sites = placed(source.model, kind, apart=ranked(source.model))
     found = _calibrated(source, kind, calibration, options, images, sites, watch)
     largest = LARGEST_CODE[kind]
@@ -166,7 +170,7 @@ def _quantised(
 def _for_float16(source: Source, calibration: CalibrationOptions | None, watch: _Watch) -> Measured:
     """Without images of the user's, edgeseg's own show how far the numbers reach, as well as they can."""
     if calibration is not None:
-        images = CalibrationSet(calibration.source, every=calibration.every, skip_bad=calibration.skip_bad)
+        images = calibration.images()
     else:
         every = max(len(CalibrationSet(shipped_data())) // SAMPLE_IMAGES, 1)
         images = CalibrationSet(shipped_data(), every=every)

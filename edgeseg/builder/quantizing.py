@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from edgeseg.builder.build import described
 from edgeseg.builder.measuring import CalibrationOptions, measured
+from edgeseg.builder.plans import described
 from edgeseg.builder.source import SourceOptions, open_source
 from edgeseg.errors import OptionsError
 from edgeseg.files import output_errors, sha256_of_file

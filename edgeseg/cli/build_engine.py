@@ -10,10 +10,12 @@ import click
 
 from edgeseg.cli.calibration_options import calibration_options
 from edgeseg.cli.console import progress_bar
+from edgeseg.cli.promise_options import promise_options
 from edgeseg.cli.source_options import source_options
 
 if TYPE_CHECKING:
     from edgeseg.builder.measuring import CalibrationOptions
+    from edgeseg.builder.promise import Promise
     from edgeseg.builder.source import SourceOptions
     from edgeseg.spec import EngineSpec, PrecisionKind
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     help="[default: what 'edgeseg quantize' made of the file, else fp32]",
 )
 @calibration_options
+@promise_options
+@click.option("--keep", multiple=True, metavar="NODE", help="A node that int8 shall leave alone; may be repeated.")
 @source_options
 def build_engine(
     onnx: Path,
@@ -41,6 +45,8 @@ def build_engine(
     backend: Literal["auto", "tensorrt", "tensorrt-rtx", "openvino"],
     precision: PrecisionKind | None,
     calibration: Callable[[], CalibrationOptions | None],
+    promise: Callable[[Path | None], Promise | None],
+    keep: tuple[str, ...],
     source: Callable[[], SourceOptions],
 ) -> None:
     """Build an engine out of ONNX and the sidecar that `edgeseg export` wrote beside it.
@@ -57,11 +63,14 @@ def build_engine(
         raise click.UsageError(
             f"{target} would take the place of a model or a sidecar; name the engine {target.stem}.engine"
         )
+    images = calibration()
     options = BuildOptions(
         backend=best_backend() if backend == "auto" else backend,
         precision=precision,
-        calibration=calibration(),
+        calibration=images,
         source=source(),
+        promise=promise(images.source if images else None),
+        kept=keep,
     )
     notes: list[str] = []
     with progress_bar() as progress:

@@ -14,7 +14,7 @@ from edgeseg.packages import require
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["LowPrecision", "lowered"]
+__all__ = ["LowPrecision", "low_dtype", "lowered"]
 
 LowPrecision = Literal["fp16", "bf16"]
 CAST = "Cast"
@@ -40,6 +40,13 @@ def lowered(model: ir.Model, kind: LowPrecision, *, wide: Collection[str] = ()) 
     return done
 
 
+def low_dtype(kind: LowPrecision) -> ir.DataType:
+    """What ONNX calls it."""
+    dtypes = require("onnx_ir").DataType
+    low: ir.DataType = {"fp16": dtypes.FLOAT16, "bf16": dtypes.BFLOAT16}[kind]
+    return low
+
+
 class _Lowering:
     """One pass in the order of the graph: every value has one home dtype, and is cast once where another is needed."""
 
@@ -47,7 +54,7 @@ class _Lowering:
         onnx_ir = require("onnx_ir")
         self._model, self._graph, self._wide = model, model.graph, wide
         self._float = onnx_ir.DataType.FLOAT
-        self._low = {"fp16": onnx_ir.DataType.FLOAT16, "bf16": onnx_ir.DataType.BFLOAT16}[kind]
+        self._low = low_dtype(kind)
         self._graph_kinds = (onnx_ir.AttributeType.GRAPH, onnx_ir.AttributeType.GRAPHS)
         self._homes = {value: value.dtype for value in self._floats()}
         self._casts: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}

@@ -47,6 +47,11 @@ class BuilderBackend(ABC):
     def version(self) -> str:
         """Version of the library that builds."""
 
+    @property
+    @abstractmethod
+    def runs_here(self) -> bool:
+        """Whether this machine runs what it builds."""
+
     @abstractmethod
     def refuse(self, precision: PrecisionKind) -> None:
         """Raise BuildError where this back end cannot hold ``precision`` on this machine; say what it can."""

@@ -38,6 +38,10 @@ class OpenVINOBackend(BuilderBackend):
     def version(self) -> str:
         return str(self._openvino.get_version())
 
+    @property
+    def runs_here(self) -> bool:
+        return True
+
     def refuse(self, precision: PrecisionKind) -> None:
         if precision in ("fp16", "fp8"):
             raise BuildError(

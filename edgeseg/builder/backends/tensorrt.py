@@ -65,6 +65,11 @@ class TensorRTBackend(BuilderBackend):
         """Version of the installed package."""
         return self._api.version
 
+    @property
+    def runs_here(self) -> bool:
+        """Whether there is a driver and a card."""
+        return driver_state().is_working
+
     def refuse(self, precision: PrecisionKind) -> None:
         """Raise BuildError where no plan of ``precision`` can be built on this machine."""
         driver = self._driver()

@@ -1,0 +1,94 @@
+"""Own the making of a plan out of a Master, and what its sidecar says. Decide no precision, write no file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+
+from edgeseg.builder.backends.base import BuilderBackend, Built, Progress
+from edgeseg.builder.explaining import explained
+from edgeseg.builder.master import Master
+from edgeseg.builder.measuring import Measured
+from edgeseg.errors import BuildError
+from edgeseg.files import sha256_of
+from edgeseg.graph.saving import save_graph
+from edgeseg.spec import EngineSpec, HighPrecision, IOTensor, ModelSpec, PrecisionKind, PrecisionSpec
+
+__all__ = ["build_master", "described", "engine_spec", "high_precision_of"]
+
+BUILD = "build"
+
+
+def high_precision_of(kind: PrecisionKind, backend: BuilderBackend) -> HighPrecision:
+    """What is not quantised computes in."""
+    return backend.high_precision if kind == "int8" or kind == "fp8" else kind
+
+
+def build_master(
+    master: Master,
+    backend: BuilderBackend,
+    kind: PrecisionKind,
+    high: HighPrecision,
+    *,
+    kept: Collection[str] = (),
+    progress: Progress = lambda fraction, step: None,
+) -> Built:
+    """Build one precision of a net.
+
+    Args:
+        master: the net.
+        backend: it has let ``kind`` pass.
+        kind: of the layers.
+        high: of what is not quantised.
+        kept: names of nodes that could be quantised and shall not be.
+        progress: told of every step of the build.
+    Raises:
+        BuildError: names the nodes that the back end refuses.
+    """
+    with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
+        path = Path(folder) / "net.onnx"
+        save_graph(master.graph(kind, high, kept=kept), path)
+        try:
+            return backend.build(path, precision=kind, progress=lambda fraction, step: progress(fraction, BUILD))
+        except BuildError as error:
+            raise explained(error, backend, master.model, path) from error
+
+
+def described(
+    found: Measured, kind: PrecisionKind, high: HighPrecision, *, kept: Collection[str] = ()
+) -> PrecisionSpec:
+    """What the sidecar says of the precision."""
+    calibration = found.calibration
+    return msgspec.structs.replace(
+        found.master.described(kind, high, kept=kept),
+        calibration_method=calibration.calibration_method,
+        calibration_sha256=calibration.calibration_sha256,
+        calibration_images=calibration.calibration_images,
+    )
+
+
+def engine_spec(model: ModelSpec, backend: BuilderBackend, built: Built, precision: PrecisionSpec) -> EngineSpec:
+    """The sidecar of a plan."""
+    return EngineSpec(
+        model=model,
+        backend=backend.name,
+        backend_version=backend.version,
+        device=built.device,
+        compute_capability=built.compute_capability,
+        precision=precision,
+        options=built.options,
+        io=_io_tensors(model),
+        plan_sha256=sha256_of(built.plan),
+        plan_bytes=len(built.plan),
+    )
+
+
+def _io_tensors(model: ModelSpec) -> tuple[IOTensor, ...]:
+    image, head = model.input, model.head
+    return (
+        IOTensor(name=image.name, mode="input", dtype=image.dtype, shape=image.shape),
+        IOTensor(name=head.output, mode="output", dtype=head.dtype, shape=head.shape),
+    )

@@ -1,0 +1,270 @@
+"""Own the keeping of a promise of accuracy: rank, search, judge the speed. Calibrate and build nothing for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from edgeseg.accuracy.verdict import LEAST_RATIO
+from edgeseg.builder.backends.base import BuilderBackend, Progress
+from edgeseg.builder.diagnosing import diagnose
+from edgeseg.builder.judging import Judge
+from edgeseg.builder.master import Master
+from edgeseg.builder.searching import fewest_kept
+from edgeseg.builder.source import Source
+from edgeseg.builder.trials import Kept, Trials
+from edgeseg.data import LabelledSet
+from edgeseg.data.layouts import LAYOUTS
+from edgeseg.errors import BuildError, OptionsError
+from edgeseg.files import sha256_of
+from edgeseg.graph.qdq import QuantisedKind, active_sites
+from edgeseg.imaging.preprocess import Frame
+from edgeseg.spec import PrecisionKind, SearchSpec
+
+__all__ = ["KeptPromise", "Promise", "keep_promise"]
+
+#: frames by which nodes are ranked; more move the figures little, and each runs the net once a node
+RANKING_FRAMES = 8
+LEAST_BUDGET = 3  # float32, all quantised, all in the higher precision
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promise:
+    """What INT8 or FP8 may cost.
+
+    Attributes:
+        max_miou_drop: percentage points of mean IoU below float32.
+        data: labelled frames, as ``LabelledSet`` takes them with the next three.
+        layout: of the data.
+        split: of the data.
+        skip_bad: pass over frames that cannot be read.
+        ignore: label id that does not count; without it what the set or the model says.
+        budget: how many precisions may be tried, float32 among them.
+    """
+
+    max_miou_drop: float
+    data: Path
+    layout: LAYOUTS = "auto"
+    split: str | None = None
+    skip_bad: bool = False
+    ignore: int | None = None
+    budget: int = 25
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_miou_drop < 100:
+            raise OptionsError(f"a drop of {self.max_miou_drop:g} points is no promise", "give 0 to 100, such as 0.5")
+        if self.budget < LEAST_BUDGET:
+            raise OptionsError(f"{self.budget} trials are too few", f"give at least {LEAST_BUDGET}")
+
+    def frames(self) -> LabelledSet:
+        """The labelled frames, not yet read."""
+        return LabelledSet(self.data, layout=self.layout, split=self.split, skip_bad=self.skip_bad)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptPromise:
+    """The nodes that keep the higher precision, and how they were found."""
+
+    kept: Kept
+    search: SearchSpec
+
+
+def keep_promise(
+    master: Master,
+    source: Source,
+    kind: QuantisedKind,
+    backend: BuilderBackend,
+    promise: Promise,
+    frames: LabelledSet,
+    state_path: Path,
+    *,
+    progress: Progress = lambda fraction, step: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> KeptPromise:
+    """Find the fewest nodes whose higher precision keeps the promise on held-out frames.
+
+    Nodes are ranked by what quantising each alone does to the masks (``diagnose``), then ``fewest_kept`` searches.
+    Every trial builds an engine, runs it over all frames and is on disk afterwards: a search that was ended goes on.
+
+    Args:
+        master: quantised.
+        source: that it was measured from.
+        kind: what it is quantised to.
+        backend: for whom the engine will be.
+        promise: what may be lost.
+        frames: the promise's.
+        state_path: where trials are kept while the search goes on.
+        progress: told what fraction of a step is done.
+        note: told what was found.
+    Raises:
+        BuildError: not even the higher precision keeps the promise, or the budget ended before that was known.
+        DataError: a frame cannot be used.
+    """
+    judge = Judge(master=master, model=source.spec, backend=backend, frames=frames, ignore=promise.ignore)
+    trials = _trials(judge, kind, promise, state_path, progress)
+    if trials.resumed:
+        note(f"the search goes on after the {trials.resumed} trials that {state_path} holds")
+    reference = _needed(trials.miou("fp32"))
+    found = _Search(judge, trials, kind, promise, reference, progress).run()
+    note(
+        f"mIoU {found.miou * 100:.2f} %, {(reference - found.miou) * 100:.2f} points below float32 "
+        f"(promised: at most {promise.max_miou_drop:g}) on {len(frames)} frames by {judge.name}; "
+        f"{len(trials.made)} trials"
+    )
+    times = _times(judge, kind, found.kept, note)
+    return KeptPromise(
+        kept=found.kept,
+        search=SearchSpec(
+            max_miou_drop=promise.max_miou_drop,
+            reference_miou=reference,
+            miou=found.miou,
+            judged_by=judge.name,
+            data_sha256=frames.sha256,
+            frames=len(frames),
+            budget=promise.budget,
+            ranking=found.ranking,
+            trials=trials.made,
+            engine_ms=times.engine_ms if times else None,
+            higher_ms=times.higher_ms if times else None,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    kept: Kept
+    miou: float
+    ranking: tuple[str, ...] = ()
+
+
+class _Search:
+    """From the plain quantisation to the fewest kept nodes."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        trials: Trials,
+        kind: QuantisedKind,
+        promise: Promise,
+        reference: float,
+        progress: Progress,
+    ) -> None:
+        self._judge, self._trials, self._kind = judge, trials, kind
+        self._promise, self._reference, self._progress = promise, reference, progress
+        self._high = judge.backend.high_precision
+
+    def run(self) -> _Found:
+        plain = _needed(self._trials.miou(self._kind))
+        if self._fits(plain):
+            return _Found(frozenset(), plain)
+        self._check_higher()
+        ranking = self._trials.ranking(self._ranked)
+        asked = fewest_kept(ranking, self._holds)
+        kept = self._canonical(asked)
+        miou = self._trials.miou(self._kind, kept) if self._is_some_quantised(kept) else self._higher_miou()
+        return _Found(kept, _needed(miou), ranking)
+
+    def _fits(self, miou: float) -> bool:
+        return (self._reference - miou) * 100 <= self._promise.max_miou_drop
+
+    def _higher_miou(self) -> float | None:
+        """With every node kept; where that is float32 it is the reference itself."""
+        return self._reference if self._high == "fp32" else self._trials.miou(self._high)
+
+    def _check_higher(self) -> None:
+        miou = _needed(self._higher_miou())
+        if not self._fits(miou):
+            lost = (self._reference - miou) * 100
+            raise BuildError(
+                f"even with all layers in {self._high} mIoU is {lost:.2f} points below float32, promised were at most "
+                f"{self._promise.max_miou_drop:g}",
+                "build it with --precision fp32 or bf16, or promise less",
+            )
+
+    def _holds(self, asked: Kept) -> bool | None:
+        kept = self._canonical(asked)
+        if not self._is_some_quantised(kept):
+            return True
+        miou = self._trials.miou(self._kind, kept)
+        return None if miou is None else self._fits(miou)
+
+    def _canonical(self, asked: Kept) -> Kept:
+        """With the followers that are not quantised either: two sets with the same graph are one trial."""
+        quantisation = self._judge.master.quantisation
+        if quantisation is None:
+            return asked
+        active = {site.node for site in active_sites(self._judge.master.model, quantisation, asked)}
+        return frozenset(quantisation.nodes) - active
+
+    def _is_some_quantised(self, kept: Kept) -> bool:
+        quantisation = self._judge.master.quantisation
+        return quantisation is not None and not kept.issuperset(quantisation.nodes)
+
+    def _ranked(self) -> tuple[str, ...]:
+        frames = self._judge.frames
+        every = max(len(frames) // RANKING_FRAMES, 1)
+        total = len(range(0, len(frames), every))
+
+        def pictures() -> Iterator[Frame]:
+            for index, frame in enumerate(frames):
+                if index % every == 0:
+                    yield frame.bgr
+
+        found = diagnose(
+            self._judge.master,
+            self._judge.model,
+            pictures(),
+            on_frame=lambda done: self._progress(min(done / total, 1.0), "rank layers"),
+        )
+        return tuple(effect.name for effect in found.nodes)
+
+
+def _needed(miou: float | None) -> float:
+    if miou is None:
+        raise BuildError("the search's budget ended before the promise could be judged", "raise --search-budget")
+    return miou
+
+
+def _trials(judge: Judge, kind: QuantisedKind, promise: Promise, path: Path, progress: Progress) -> Trials:
+    total = len(judge.frames)
+
+    def judged(tried: PrecisionKind, kept: Kept) -> float:
+        step = f"trial {len(trials.made) + 1}"
+        return judge.miou(tried, kept, on_frame=lambda done: progress(min(done / total, 1.0), step))
+
+    trials = Trials(path, key=_key(judge, kind), budget=promise.budget, judge=judged)
+    return trials
+
+
+def _key(judge: Judge, kind: QuantisedKind) -> str:
+    """Of all that a trial's figure depends on."""
+    model, quantisation = judge.model, judge.master.quantisation
+    scales = {} if quantisation is None else {name: one.tolist() for name, one in quantisation.scales.items()}
+    sites = () if quantisation is None else [(site.node, site.input_index, site.axis) for site in quantisation.sites]
+    given = (model, kind, judge.name, judge.frames.sha256, judge.ignore, scales, sites, sorted(judge.master.wide))
+    return sha256_of(msgspec.json.encode(given, order="deterministic"))
+
+
+class _Times(NamedTuple):
+    engine_ms: float
+    higher_ms: float
+
+
+def _times(judge: Judge, kind: QuantisedKind, kept: Kept, note: Callable[[str], None]) -> _Times | None:
+    """The verdict on speed, where the engine runs on this machine."""
+    high = judge.backend.high_precision
+    if not judge.backend.runs_here:
+        note(f"whether {kind} is faster than {high} has to be seen on the device: 'edgeseg benchmark' says it there")
+        return None
+    times = _Times(*judge.medians_ms([(kind, kept), (high, ())]))
+    told = f"{times.engine_ms:.2f} ms against {times.higher_ms:.2f} ms in {high}, the engine alone"
+    ratio = times.higher_ms / times.engine_ms
+    if ratio < LEAST_RATIO:
+        note(f"warning: {kind} is not worth it here: {told}; build it with --precision {high}")
+    else:
+        note(f"{ratio:.2f} times as fast as {high}: {told}")
+    return times
