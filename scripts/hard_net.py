@@ -5,7 +5,8 @@
 and ``pedestal_net`` likewise: the weights are in them.
 
 In float32 both give the demo net's masks. ``hard_net`` gives nonsense in INT8, on account of three of its sixteen
-convolutions. ``pedestal_net`` does so in FP16, BF16 and INT8, though its numbers are small.
+convolutions, and is well in FP16. ``pedestal_net`` gives nonsense in FP16 and BF16, though its numbers are small; in
+INT8 it is well on FP32, for Model Optimizer quantises no layer of so few channels as its last.
 
 What training does, and ``hardened`` does here by hand: ReLU lets a channel be multiplied by any factor if the next
 layer divides it by the same. The loss does not change, so nothing holds the factor back, and channels drift apart. It
@@ -73,7 +74,9 @@ class Hit:
             raise ValueError(f"every is {self.every}; expected at least 1")
 
 
-#: neither the first layers nor the last, so that no rule of thumb finds them
+#: Neither the first layers nor the last, so that no rule of thumb finds them. Mean IoU on the 24 labelled frames, CPU:
+#: 87.48 % in FP32; in INT8 by max, entropy and 99.99 % of the values 5.65, 6.21 and 12.15 %; 87.40, 87.39 and 87.42 %
+#: with the three readers left in FP32, and between 27 and 63 % with two of them.
 HITS = (Hit(block="down4.0"), Hit(block="up8.conv"), Hit(block="up4.conv"))
 
 
@@ -83,7 +86,7 @@ def hard_net() -> nn.Module:
 
 
 def pedestal_net() -> nn.Module:
-    """The trained demo net, in evaluation mode, its logits on a pedestal inside."""
+    """The trained demo net, in evaluation mode, its logits on a pedestal inside: mean IoU 87.48 %, in FP16 34 %."""
     return on_pedestal(trained_demo_net())
 
 

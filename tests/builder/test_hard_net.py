@@ -6,6 +6,7 @@ No back end and no calibration of ours takes part, so that what they make of the
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -28,6 +29,7 @@ from hard_net import (  # noqa: E402
 from edgeseg.calib_data.classes import ClassId  # noqa: E402
 from edgeseg.data import CalibrationSet, LabelledSet, shipped_data  # noqa: E402
 from edgeseg.export.nets.demo_unet import INPUT_SIZE_HW, demo_unet  # noqa: E402
+from edgeseg.imaging.palettes import labels_for  # noqa: E402
 from edgeseg.imaging.preprocess import Preprocessor  # noqa: E402
 from edgeseg.metrics import ConfusionMatrix  # noqa: E402
 from edgeseg.spec import FrameOptions  # noqa: E402
@@ -147,6 +149,21 @@ def test_every_block_with_one_reader_can_be_driven_apart(block: str) -> None:
     torch.testing.assert_close(logits(hard, image), logits(net, image), rtol=0, atol=ROUNDING)
     (culprit,) = culprits([Hit(block=block)])
     assert not torch.equal(hard.state_dict()[culprit], net.state_dict()[culprit])
+
+
+def test_culprits_have_their_names_in_the_graph_too(tmp_path: Path) -> None:
+    pytest.importorskip("onnx_ir")
+    from edgeseg.export.onnx_export import ExportOptions, export_model
+    from edgeseg.graph.reading import read_graph
+    from edgeseg.graph.simplifying import simplified
+
+    sample_bgr = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+    options = ExportOptions(size_hw=(32, 64))
+    export_model(demo_unet(width=16), tmp_path / "net.onnx", options, labels=labels_for, sample_bgr=sample_bgr)
+    graph = simplified(read_graph(tmp_path / "net.onnx").model).graph
+    weights = {node.inputs[1].name for node in graph if node.op_type == "Conv"}
+    assert {*culprits([Hit(block=block) for block in READERS])} < weights
+    assert len(weights) == 16
 
 
 @pytest.mark.parametrize(
