@@ -160,7 +160,7 @@ def check(ranges: Ranges, tensors: Iterable[str], images: int, method: Calibrati
 
 
 def status_bytes(name: str) -> int:
-    """Of this process, as Linux counts: VmRSS is resident now, VmHWM was at most (getrusage's would be the parent's)."""
+    """Of this process, on Linux: VmRSS is resident now, VmHWM was at most (getrusage's may be the parent's)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
