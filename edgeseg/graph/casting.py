@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeseg.graph.access import infer_shapes
 from edgeseg.packages import require
@@ -14,7 +15,7 @@ from edgeseg.packages import require
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["LowPrecision", "low_dtype", "lowered"]
+__all__ = ["LowPrecision", "in_dtype", "low_dtype", "lowered"]
 
 LowPrecision = Literal["fp16", "bf16"]
 CAST = "Cast"
@@ -45,6 +46,12 @@ def low_dtype(kind: LowPrecision) -> ir.DataType:
     dtypes = require("onnx_ir").DataType
     low: ir.DataType = {"fp16": dtypes.FLOAT16, "bf16": dtypes.BFLOAT16}[kind]
     return low
+
+
+def in_dtype(constant: ir.Value, dtype: ir.DataType) -> NDArray[Any]:
+    """The numbers of a constant; what the dtype does not reach is infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(constant.const_value.numpy()).astype(dtype.numpy())  # type: ignore[union-attr]
 
 
 class _Lowering:
@@ -118,7 +125,7 @@ class _Lowering:
     def _converted(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         """A constant in another dtype beside the old one, which goes if nothing needs it."""
         onnx_ir = require("onnx_ir")
-        numbers = np.asarray(value.const_value.numpy()).astype(dtype.numpy())  # type: ignore[union-attr]
+        numbers = in_dtype(value, dtype)
         name = f"{value.name}_{dtype.name.lower()}"
         tensor = onnx_ir.Tensor(numbers, dtype=dtype, name=name)
         new: ir.Value = onnx_ir.Value(name=name, const_value=tensor, shape=value.shape, type=onnx_ir.TensorType(dtype))

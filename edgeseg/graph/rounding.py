@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeseg.graph.access import infer_shapes
-from edgeseg.graph.casting import LowPrecision, low_dtype, lowered
+from edgeseg.graph.casting import LowPrecision, in_dtype, low_dtype, lowered
 from edgeseg.packages import require
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ def _rounded(model: ir.Model, value: ir.Value, dtype: ir.DataType) -> ir.Value:
     onnx_ir = require("onnx_ir")
     name = f"{value.name}_rounded"
     if value.const_value is not None:
-        numbers = np.asarray(value.const_value.numpy())
-        tensor = onnx_ir.tensor(numbers.astype(dtype.numpy()).astype(np.float32), name=name)
+        tensor = onnx_ir.tensor(in_dtype(value, dtype).astype(np.float32), name=name)
         constant: ir.Value = onnx_ir.Value(name=name, const_value=tensor, shape=value.shape, type=value.type)
         model.graph.register_initializer(constant)
         return constant

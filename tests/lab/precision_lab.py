@@ -6,6 +6,7 @@ onnx is imported late, for doctests are looked for in this module too where it i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,3 +116,71 @@ def quantisation_of(model: Any, kind: Any = "int8", *, leave: tuple[str, ...] = 
     for name in wanted:
         scales[name] = np.float32(np.abs(seen[name]).max() / LARGEST_CODE[kind]).reshape(())
     return Quantisation(kind=kind, sites=sites, scales=scales)
+
+
+HARD_BODY = """
+    [stem] a = Conv<pads=[1, 1, 1, 1]>(image, w_stem)
+    [stem_relu] ra = Relu(a)
+    [loud] b = Conv<pads=[1, 1, 1, 1]>(ra, w_loud)
+    [loud_relu] rb = Relu(b)
+    [reader] c = Conv<pads=[1, 1, 1, 1]>(rb, w_reader)
+    [reader_relu] rc = Relu(c)
+    [head] logits = Conv(rc, w_head)
+"""
+HARD_WIDTH = 32
+LOUDNESS = 1024.0
+
+
+def hard_net() -> Any:
+    """Four layers; two channels of what ``reader`` takes are 1024 times as loud as the others, for nothing."""
+    import onnx_ir as ir
+
+    width = HARD_WIDTH
+    shapes = {
+        "w_stem": (width, 3, 3, 3),
+        "w_loud": (width, width, 3, 3),
+        "w_reader": (width, width, 3, 3),
+        "w_head": (CLASSES, width, 1, 1),
+    }
+    model = net(HARD_BODY, shapes)
+    constants = model.graph.initializers
+    loud, reader = (np.array(constants[name].const_value.numpy()) for name in ("w_loud", "w_reader"))
+    loud[:2] *= LOUDNESS
+    reader[:, :2] /= LOUDNESS
+    for name, array in (("w_loud", loud), ("w_reader", reader)):
+        constants[name].const_value = ir.tensor(array, name=name)
+    return model
+
+
+def frame_bgr(seed: int) -> np.ndarray:
+    """A picture of the net's size: large shapes, each another."""
+    import cv2
+
+    small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return np.asarray(cv2.resize(small, SIZE_HW[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def write_frames(folder: Path, *, count: int = 8) -> Path:
+    """To calibrate on."""
+    import cv2
+
+    folder.mkdir(parents=True)
+    for index in range(count):
+        cv2.imwrite(str(folder / f"{index}.png"), frame_bgr(index))
+    return folder
+
+
+def write_labelled(folder: Path, engine: Path, *, count: int = 6) -> Path:
+    """Other frames in ``images/``, and the masks of an engine in ``labels/``: what that engine gives is the truth."""
+    import cv2
+
+    from edgeseg import Session
+
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    with Session(engine, depth=1) as session:
+        for index in range(count):
+            frame = frame_bgr(100 + index)
+            cv2.imwrite(str(folder / "images" / f"{index}.png"), frame)
+            cv2.imwrite(str(folder / "labels" / f"{index}.png"), session.segment(frame))
+    return folder
