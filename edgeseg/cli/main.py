@@ -15,6 +15,7 @@ from edgeseg import __version__
 from edgeseg.cli.benchmark import benchmark
 from edgeseg.cli.build_engine import build_engine
 from edgeseg.cli.demo import demo
+from edgeseg.cli.diagnose import diagnose
 from edgeseg.cli.doctor import doctor
 from edgeseg.cli.evaluate import evaluate
 from edgeseg.cli.export import export
@@ -26,7 +27,7 @@ from edgeseg.errors import EdgesegError, OptionsError
 __all__ = ["main"]
 
 FAILURE, WRONG_USE = 1, 2
-COMMANDS = (export, quantize, build_engine, run, benchmark, evaluate, inspect, doctor, demo)
+COMMANDS = (export, quantize, build_engine, run, benchmark, evaluate, diagnose, inspect, doctor, demo)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
