@@ -18,8 +18,8 @@ NOTHING = "\N{EN DASH}"
 UNCHANGED = "\N{INFINITY}"
 COLUMNS = ("kind", "MMACs", "own output, dB", "logits, dB", "mask changes, %")
 MOST_NAMED = 3
-#: of all single changes together: the nodes that make up that much are called most of it
-MOST_OF_IT = 0.5
+#: of all single changes together: the fewest nodes that make up that much are blamed
+MOST_OF_IT = 0.9
 
 
 def decibels(value: float | None) -> str:
@@ -104,7 +104,7 @@ def advice(report: DiagnosisReport) -> str:
 
 
 def _most(found: Diagnosis) -> list[NodeEffect]:
-    """The fewest nodes that change half of what all of them change, each alone."""
+    """The fewest nodes that make up most of what all of them change, each alone."""
     total, sum_so_far = sum(one.disagreement for one in found.nodes), 0.0
     named = []
     for one in found.nodes:

@@ -167,14 +167,14 @@ def test_names_are_printed_as_they_are_and_no_more_nodes_than_asked_for(report: 
 
 
 @pytest.mark.parametrize(
-    ("changes", "named", "share"),
+    ("changes", "named"),
     [
-        ((0.04, 0.01), "node_0 makes up 80 %", 80),
-        ((0.02, 0.02, 0.02, 0.02), "node_0, node_1 make up 50 %", 50),
-        ((0.01,) * 10, "node_0, node_1, node_2 and 2 more make up 50 %", 50),
+        ((0.46, 0.04), "node_0 makes up 92 %"),
+        ((0.4, 0.36, 0.24, 0.001), "node_0, node_1, node_2 make up 100 %"),
+        ((0.25,) * 20, "node_0, node_1, node_2 and 15 more make up 90 %"),
     ],
 )
-def test_the_fewest_nodes_that_make_up_half_are_blamed(changes: tuple[float, ...], named: str, share: int) -> None:
+def test_the_fewest_nodes_that_make_up_nine_tenths_are_blamed(changes: tuple[float, ...], named: str) -> None:
     found = found_of(*(node(order, change) for order, change in enumerate(changes)))
     assert text.blame(found).startswith(named)
 
