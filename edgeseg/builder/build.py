@@ -6,19 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from edgeseg.builder.backends import open_backend
-from edgeseg.builder.backends.base import BuilderBackend, Progress
-from edgeseg.builder.master import Master
+from edgeseg.builder.backends.base import Progress
 from edgeseg.builder.measuring import CalibrationOptions, measured
 from edgeseg.builder.plans import build_master, described, engine_spec, high_precision_of
-from edgeseg.builder.promise import KeptPromise, Promise, keep_promise
-from edgeseg.builder.source import Source, SourceOptions, open_source
+from edgeseg.builder.promise import Promise, choose_kept, kept_words
+from edgeseg.builder.source import SourceOptions, open_source
 from edgeseg.builder.trials import trials_path
-from edgeseg.data import LabelledSet, shared_images
-from edgeseg.errors import DataError, OptionsError
-from edgeseg.graph.access import described as words
 from edgeseg.spec import BackendName, EngineSpec, PrecisionKind, write_with_sidecar
 
 __all__ = ["BuildOptions", "build_engine"]
@@ -45,12 +39,6 @@ class BuildOptions:
     source: SourceOptions = field(default_factory=SourceOptions)
     promise: Promise | None = None
     kept: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.promise is not None and self.kept:
-            raise OptionsError(
-                "the search for a promise decides itself what is kept", "leave --keep or the promise out"
-            )
 
 
 def build_engine(
@@ -92,49 +80,22 @@ def build_engine(
         note=note,
     )
     high = high_precision_of(kind, backend)
-    promised = None
-    if options.promise is not None:
-        promised = _promised(found.master, source, kind, backend, options, engine_path, progress, note)
-    kept = promised.kept if promised else frozenset(options.kept)
-    if kept:
-        note(f"kept in {high}: {', '.join(words(node) for node in source.model.graph if node.name in kept)}")
-    built = build_master(found.master, backend, kind, high, kept=kept, progress=progress)
-    precision = described(found, kind, high, kept=kept)
-    if promised is not None:
-        precision = msgspec.structs.replace(precision, search=promised.search)
-    spec = engine_spec(source.spec, backend, built, precision)
-    write_with_sidecar(engine_path, built.plan, spec)
-    if promised is not None:
-        trials_path(engine_path).unlink(missing_ok=True)  # the sidecar says it all
-    return spec
-
-
-def _promised(
-    master: Master,
-    source: Source,
-    kind: PrecisionKind,
-    backend: BuilderBackend,
-    options: BuildOptions,
-    engine_path: Path,
-    progress: Progress,
-    note: Callable[[str], None],
-) -> KeptPromise:
-    promise = options.promise
-    if promise is None or (kind != "int8" and kind != "fp8"):
-        raise OptionsError(f"a promise of accuracy is kept by int8 and fp8, not by {kind}", "leave --max-miou-drop out")
-    frames = promise.frames()
-    if options.calibration is not None:
-        _check_apart(options.calibration, frames)
-    return keep_promise(
-        master, source, kind, backend, promise, frames, trials_path(engine_path), progress=progress, note=note
+    choice = choose_kept(
+        found.master,
+        source,
+        kind,
+        backend,
+        options.promise,
+        options.calibration,
+        options.kept,
+        trials_path(engine_path),
+        progress=progress,
+        note=note,
     )
-
-
-def _check_apart(calibration: CalibrationOptions, frames: LabelledSet) -> None:
-    """Ranges fit the pictures that they were measured on; what they are worth, others show."""
-    both = shared_images(calibration.images(), frames)
-    if both:
-        raise DataError(
-            f"{both[0]} is among the calibration images too ({len(both)} in all)",
-            "judge on frames that were held out: take them from one of the two",
-        )
+    if choice.kept:
+        note(kept_words(source.model, choice.kept, high))
+    built = build_master(found.master, backend, kind, high, kept=choice.kept, progress=progress)
+    spec = engine_spec(source.spec, backend, built, described(found, kind, high, choice))
+    write_with_sidecar(engine_path, built.plan, spec)
+    trials_path(engine_path).unlink(missing_ok=True)  # the sidecar says it all
+    return spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -15,11 +16,19 @@ from edgeseg.builder.measuring import Measured
 from edgeseg.errors import BuildError
 from edgeseg.files import sha256_of
 from edgeseg.graph.saving import save_graph
-from edgeseg.spec import EngineSpec, HighPrecision, IOTensor, ModelSpec, PrecisionKind, PrecisionSpec
+from edgeseg.spec import EngineSpec, HighPrecision, IOTensor, ModelSpec, PrecisionKind, PrecisionSpec, SearchSpec
 
-__all__ = ["build_master", "described", "engine_spec", "high_precision_of"]
+__all__ = ["Choice", "build_master", "described", "engine_spec", "high_precision_of"]
 
 BUILD = "build"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The nodes that keep the higher precision, and how they were found; None where they were named."""
+
+    kept: frozenset[str] = frozenset()
+    search: SearchSpec | None = None
 
 
 def high_precision_of(kind: PrecisionKind, backend: BuilderBackend) -> HighPrecision:
@@ -57,16 +66,16 @@ def build_master(
             raise explained(error, backend, master.model, path) from error
 
 
-def described(
-    found: Measured, kind: PrecisionKind, high: HighPrecision, *, kept: Collection[str] = ()
-) -> PrecisionSpec:
-    """What the sidecar says of the precision."""
-    calibration = found.calibration
+def described(found: Measured, kind: PrecisionKind, high: HighPrecision, choice: Choice) -> PrecisionSpec:
+    """What the sidecar says of the precision; what a host chose for a quantised file is said on."""
+    told = found.calibration
     return msgspec.structs.replace(
-        found.master.described(kind, high, kept=kept),
-        calibration_method=calibration.calibration_method,
-        calibration_sha256=calibration.calibration_sha256,
-        calibration_images=calibration.calibration_images,
+        found.master.described(kind, high, kept=choice.kept),
+        calibration_method=told.calibration_method,
+        calibration_sha256=told.calibration_sha256,
+        calibration_images=told.calibration_images,
+        kept=tuple(sorted({*told.kept, *choice.kept})) if kind == told.kind else (),
+        search=choice.search or (told.search if kind == told.kind else None),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -14,21 +14,27 @@ from edgeseg.builder.backends.base import BuilderBackend, Progress
 from edgeseg.builder.diagnosing import diagnose
 from edgeseg.builder.judging import Judge
 from edgeseg.builder.master import Master
+from edgeseg.builder.measuring import CalibrationOptions
+from edgeseg.builder.plans import Choice
 from edgeseg.builder.searching import fewest_kept
 from edgeseg.builder.source import Source
 from edgeseg.builder.trials import Kept, Trials
-from edgeseg.data import LabelledSet
+from edgeseg.data import LabelledSet, shared_images
 from edgeseg.data.layouts import LAYOUTS
-from edgeseg.errors import BuildError, OptionsError
+from edgeseg.errors import BuildError, DataError, OptionsError
 from edgeseg.files import sha256_of
+from edgeseg.graph.access import described
 from edgeseg.graph.qdq import QuantisedKind, active_sites
 from edgeseg.imaging.preprocess import Frame
-from edgeseg.spec import PrecisionKind, SearchSpec
+from edgeseg.spec import HighPrecision, PrecisionKind, SearchSpec
 
-__all__ = ["KeptPromise", "Promise", "keep_promise"]
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+__all__ = ["Promise", "choose_kept", "keep_promise", "kept_words"]
 
 #: frames by which nodes are ranked; more move the figures little, and each runs the net once a node
-RANKING_FRAMES = 8
+RANKING_FRAMES = 4
 LEAST_BUDGET = 3  # float32, all quantised, all in the higher precision
 
 
@@ -65,14 +71,6 @@ class Promise:
         return LabelledSet(self.data, layout=self.layout, split=self.split, skip_bad=self.skip_bad)
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeptPromise:
-    """The nodes that keep the higher precision, and how they were found."""
-
-    kept: Kept
-    search: SearchSpec
-
-
 def keep_promise(
     master: Master,
     source: Source,
@@ -84,7 +82,7 @@ def keep_promise(
     *,
     progress: Progress = lambda fraction, step: None,
     note: Callable[[str], None] = lambda text: None,
-) -> KeptPromise:
+) -> Choice:
     """Find the fewest nodes whose higher precision keeps the promise on held-out frames.
 
     Nodes are ranked by what quantising each alone does to the masks (``diagnose``), then ``fewest_kept`` searches.
@@ -116,7 +114,7 @@ def keep_promise(
         f"{len(trials.made)} trials"
     )
     times = _times(judge, kind, found.kept, note)
-    return KeptPromise(
+    return Choice(
         kept=found.kept,
         search=SearchSpec(
             max_miou_drop=promise.max_miou_drop,
@@ -132,6 +130,46 @@ def keep_promise(
             higher_ms=times.higher_ms if times else None,
         ),
     )
+
+
+def choose_kept(
+    master: Master,
+    source: Source,
+    kind: PrecisionKind,
+    backend: BuilderBackend,
+    promise: Promise | None,
+    calibration: CalibrationOptions | None,
+    kept: Collection[str],
+    state_path: Path,
+    *,
+    progress: Progress = lambda fraction, step: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Choice:
+    """The nodes that keep the higher precision: those that are named, or what ``keep_promise`` finds.
+
+    Raises:
+        OptionsError: both, or a promise of what is not quantised.
+        DataError: a frame was calibrated on.
+    """
+    if promise is None:
+        return Choice(kept=frozenset(kept))
+    if kept:
+        raise OptionsError("the search decides itself what is kept", "leave --keep or --max-miou-drop out")
+    if kind != "int8" and kind != "fp8":
+        raise OptionsError(f"a promise of accuracy is kept by int8 and fp8, not by {kind}", "leave --max-miou-drop out")
+    frames = promise.frames()
+    both = shared_images(calibration.images(), frames) if calibration else ()
+    if both:
+        raise DataError(
+            f"{both[0]} is among the calibration images too ({len(both)} in all)",
+            "judge on frames that were held out: take them from one of the two",
+        )
+    return keep_promise(master, source, kind, backend, promise, frames, state_path, progress=progress, note=note)
+
+
+def kept_words(model: ir.Model, kept: Kept, high: HighPrecision) -> str:
+    """Which nodes keep the higher precision, in the order of the graph."""
+    return f"kept in {high}: {', '.join(described(node) for node in model.graph if node.name in kept)}"
 
 
 @dataclass(frozen=True)

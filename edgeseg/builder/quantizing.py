@@ -7,15 +7,19 @@ from pathlib import Path
 
 import msgspec
 
+from edgeseg.builder.backends import open_backend
+from edgeseg.builder.backends.base import Progress
 from edgeseg.builder.measuring import CalibrationOptions, measured
-from edgeseg.builder.plans import described
+from edgeseg.builder.plans import Choice, described
+from edgeseg.builder.promise import Promise, choose_kept, kept_words
 from edgeseg.builder.source import SourceOptions, open_source
+from edgeseg.builder.trials import trials_path
 from edgeseg.errors import OptionsError
 from edgeseg.files import output_errors, sha256_of_file
 from edgeseg.graph.publishing import publish, staged
 from edgeseg.graph.qdq import QuantisedKind
 from edgeseg.graph.saving import save_graph
-from edgeseg.spec import ModelSpec, sidecar_bytes, sidecar_path
+from edgeseg.spec import BackendName, ModelSpec, sidecar_bytes, sidecar_path
 
 __all__ = ["quantize_file"]
 
@@ -27,7 +31,10 @@ def quantize_file(
     calibration: CalibrationOptions,
     options: SourceOptions,
     *,
-    on_image: Callable[[int, int], None] = lambda count, total: None,
+    promise: Promise | None = None,
+    judge: BackendName = "openvino",
+    kept: tuple[str, ...] = (),
+    progress: Progress = lambda fraction, step: None,
     note: Callable[[str], None] = lambda text: None,
 ) -> ModelSpec:
     """Write a net's quantised master: prepared, on float32, with a pair of Q/DQ nodes on every input to quantise.
@@ -41,7 +48,10 @@ def quantize_file(
         kind: what the numbers become.
         calibration: on what ranges are measured.
         options: what becomes of the graph first.
-        on_image: told how many images have been read, and of how many.
+        promise: what it may cost; nodes stay in float32 until that holds.
+        judge: whose arithmetic the promise is judged by; a plan that does not run here is emulated.
+        kept: names of nodes that shall not be quantised; not with ``promise``.
+        progress: told what fraction of a step is done.
         note: told what was found.
     Returns:
         What the sidecar says.
@@ -53,12 +63,27 @@ def quantize_file(
     source = open_source(onnx_path, options, note=note)
     if source.quantisation is not None:
         raise OptionsError(f"{onnx_path} is quantised already", "build an engine of it, or quantise the float32 net")
-    found = measured(source, kind, calibration, options, on_image=on_image, note=note)
-    told = msgspec.structs.replace(described(found, kind, "fp32"), wide=tuple(sorted(found.master.wide)))
+    found = measured(
+        source,
+        kind,
+        calibration,
+        options,
+        on_image=lambda count, total: progress(min(count / total, 1.0), "calibrate"),
+        note=note,
+    )
+    choice = Choice(kept=frozenset(kept))
+    if promise is not None:
+        backend, state = open_backend(judge), trials_path(target)
+        choice = choose_kept(
+            found.master, source, kind, backend, promise, calibration, kept, state, progress=progress, note=note
+        )
+    if choice.kept:
+        note(kept_words(source.model, choice.kept, "fp32"))
+    told = msgspec.structs.replace(described(found, kind, "fp32", choice), wide=tuple(sorted(found.master.wide)))
     with staged(target) as folder:
         onnx, weights = folder / target.name, None
         with output_errors(target):
-            weights = save_graph(found.master.graph(kind, "fp32"), onnx)
+            weights = save_graph(found.master.graph(kind, "fp32", kept=choice.kept), onnx)
         spec = msgspec.structs.replace(
             source.spec,
             onnx_sha256=sha256_of_file(onnx),
@@ -68,4 +93,5 @@ def quantize_file(
         sidecar = sidecar_path(onnx)
         sidecar.write_bytes(sidecar_bytes(spec))
         publish([*([weights] if weights else []), onnx, sidecar], target.parent)
+    trials_path(target).unlink(missing_ok=True)  # the sidecar says it all
     return spec

@@ -10,26 +10,37 @@ import click
 
 from edgeseg.cli.calibration_options import calibration_options
 from edgeseg.cli.console import progress_bar
+from edgeseg.cli.promise_options import promise_options
 from edgeseg.cli.source_options import source_options
 
 if TYPE_CHECKING:
     from edgeseg.builder.measuring import CalibrationOptions
+    from edgeseg.builder.promise import Promise
     from edgeseg.builder.source import SourceOptions
+    from edgeseg.spec import BackendName
 
 
 @click.command()
 @click.argument("onnx", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="[default: ONNX with .int8.onnx]"
-)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="[default: ONNX with .int8.onnx]")
 @click.option("--precision", type=click.Choice(["int8", "fp8"]), default="int8", show_default=True)
 @calibration_options
+@promise_options
+@click.option(
+    "--judge",
+    type=click.Choice(["openvino", "tensorrt-rtx"]),
+    help="Whose arithmetic --max-miou-drop is judged by; what does not run here is emulated.  [default: openvino]",
+)
+@click.option("--keep", multiple=True, metavar="NODE", help="A node that shall not be quantised; may be repeated.")
 @source_options
 def quantize(
     onnx: Path,
     out: Path | None,
     precision: Literal["int8", "fp8"],
     calibration: Callable[[], CalibrationOptions | None],
+    promise: Callable[[Path | None], Promise | None],
+    judge: BackendName | None,
+    keep: tuple[str, ...],
     source: Callable[[], SourceOptions],
 ) -> None:
     """Calibrate and quantise ONNX on the host, for a device that has neither torch nor Model Optimizer.
@@ -42,6 +53,9 @@ def quantize(
     given = calibration()
     if given is None:
         raise click.UsageError("give --calib-data FOLDER with about 32 typical frames")
+    promised = promise(given.source)
+    if judge and promised is None:
+        raise click.UsageError("--judge does nothing without --max-miou-drop")
     target = out or onnx.with_suffix(f".{precision}.onnx")
     if target.suffix != ".onnx":
         raise click.UsageError(f"{target} is to be an ONNX file; name it {target.stem}.onnx")
@@ -55,7 +69,10 @@ def quantize(
             precision,
             given,
             source(),
-            on_image=lambda count, total: progress(min(count / total, 1.0), "calibrate"),
+            promise=promised,
+            judge=judge or "openvino",
+            kept=keep,
+            progress=progress,
             note=notes.append,
         )
     for text in notes:

@@ -47,8 +47,9 @@ def test_a_built_in_net_goes_the_whole_way_and_its_engine_s_mask_is_pytorch_s(na
 
     result = export(net, BUILT_IN[name], SIZE_HW, frames[0], onnx)
     fp32 = build(onnx, "openvino", "fp32", note=notes.append)
-    int8 = build(onnx, "openvino", "int8", images=write_frames(frames, tmp_path / "images"))
-    plan = build(onnx, "tensorrt-rtx", "fp32")
+    images = write_frames(frames, tmp_path / "images")
+    int8 = build(onnx, "openvino", "int8", images=images)
+    plans = [build(onnx, "tensorrt-rtx", "fp32"), build(onnx, "tensorrt-rtx", "int8", images=images)]
 
     masks = {one: masks_of(engine_path(onnx, "openvino", one), frames) for one in ("fp32", "int8")}
     agreements = {one: float(np.mean(list(map(agreement, masks[one], expected)))) for one in masks}
@@ -59,4 +60,5 @@ def test_a_built_in_net_goes_the_whole_way_and_its_engine_s_mask_is_pytorch_s(na
     assert not [note for note in notes if note.startswith("left in the engine")]
     assert int8.precision.calibration_images == len(frames)
     assert int8.plan_bytes < fp32.plan_bytes
-    assert plan.plan_bytes > 0
+    assert all(plan.plan_bytes > 0 for plan in plans)
+    assert plans[1].precision.quantised_layers == int8.precision.quantised_layers > int8.precision.layers // 2
