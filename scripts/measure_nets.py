@@ -15,8 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,17 +23,22 @@ from typing import Any
 import cv2
 import jinja2
 import numpy as np
-import torch
-from detection_training import train_detector
-from net_lab import PHOTOGRAPHS, SEED, build, engine_path, export, masks_of, photographs, settled, write_frames
-from scene_training import Scenes, Schedule, draw_scenes, train
-from torch import nn
+from net_lab import PHOTOGRAPHS, build, engine_path, export, masks_of, photographs, settled, write_frames
+from trained_nets import (
+    DETECTOR,
+    SHALLOW,
+    TRAINED_STEPS,
+    TRAINED_WIDTH,
+    TRAINING_SCENES,
+    TRAININGS,
+    Training,
+    trained_net,
+)
 
 from edgeseg import Session
 from edgeseg.accuracy import evaluate_engines
 from edgeseg.data import LabelledSet, shipped_data
 from edgeseg.export.catalogue import BUILT_IN, BuiltIn
-from edgeseg.export.loading import load_net
 from edgeseg.export.measured import MEASURED_PATH, Machine, Measured, NetFigures, read_measured, write_measured
 from edgeseg.files import atomic_path
 from edgeseg.graph.counting import count
@@ -54,35 +58,8 @@ DOCS = ROOT / "docs"
 TRAINED_PATH = DOCS / "nets.json"
 #: INT8 at full width is calibrated on as many frames: enough for its speed; accuracy is judged on the trained nets
 CALIBRATION_FRAMES = 4
-TRAINED_WIDTH, TRAINED_STEPS, TRAINING_SCENES = 0.25, 600, 160
-PEAK_RATE = 1e-3  # nets without BatchNorm diverge above it
 PICTURED_FRAME = "0004"
 PICTURE_HW = (192, 384)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """How a net's training differs from the others'; with ``weights_of`` it takes another net's weights instead."""
-
-    size_hw: tuple[int, int] = (96, 192)
-    arguments: Mapping[str, object] = field(default_factory=dict)
-    fit: Callable[[Any, Scenes, Schedule], int] = train
-    weights_of: str | None = None
-
-
-#: half as many blocks learn more in the same time
-SHALLOW = Training(arguments={"backbone": "resnet50"})
-#: anchors are 32 pixels wide at least, a frame has 30 instances, and few steps leave right ones improbable
-DETECTOR = {"level_proposals": 300, "detections": 100, "score": 0.2}
-TRAININGS = {
-    "deeplab-v1-crf": Training(weights_of="deeplab-v1"),  # a CRF is applied after the training
-    "deeplab-v2-crf": Training(weights_of="deeplab-v2"),
-    "deeplab-v3": SHALLOW,
-    "deeplab-v3-cascade": SHALLOW,
-    "deeplab-v3-plus": SHALLOW,
-    "refinenet": SHALLOW,
-    "mask-rcnn": Training(size_hw=(192, 384), arguments=DETECTOR, fit=train_detector),
-}
 
 
 def main() -> None:
@@ -154,33 +131,6 @@ def trained(built_in: BuiltIn, folder: Path) -> dict[str, Any]:
         "miou_int8": accuracy[1].accuracy.miou,
         "agreement_int8": accuracy[1].agreement,
     }
-
-
-def trained_net(built_in: BuiltIn, training: Training) -> nn.Module:
-    """In evaluation mode; weights are kept in build/, so that an interrupted run goes on."""
-    weights = ROOT / "build" / "trained" / f"{training.weights_of or built_in.name}.pt"
-    classes = len(read_labels(shipped_data() / "labels.json").classes)
-    torch.manual_seed(SEED)
-    net = load_net(built_in.name, {"width": TRAINED_WIDTH, "num_classes": classes, **training.arguments}).net
-    assert isinstance(net, nn.Module)
-    if weights.exists():
-        net.load_state_dict(torch.load(weights), strict=False)  # a CRF has constants beside them
-        return net.eval()
-    schedule = Schedule(steps=TRAINED_STEPS, peak_rate=PEAK_RATE, frame=built_in.frame)
-    training.fit(net.train(), training_scenes(training.size_hw), schedule)
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(net.state_dict(), weights)
-    return net.eval()
-
-
-def training_scenes(size_hw: tuple[int, int]) -> Scenes:
-    """Drawn once for every size, kept in build/."""
-    path = ROOT / "build" / f"scenes-{size_hw[0]}x{size_hw[1]}.pt"
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        scenes = draw_scenes(TRAINING_SCENES, size_hw=size_hw, seed=0, threads=2)
-        torch.save({"frames_bgr": scenes.frames_bgr, "labels": scenes.labels}, path)
-    return Scenes(**torch.load(path))
 
 
 def medians_ms(engines: Sequence[Path]) -> list[float]:
