@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from edgeseg.builder.master import Master
 from edgeseg.builder.placing import placed
 from edgeseg.builder.source import Source, SourceOptions
 from edgeseg.data import CalibrationSet, Likeness, shipped_data
-from edgeseg.errors import BuildError, OptionsError
+from edgeseg.errors import BuildError, OptionsError, OutputError
 from edgeseg.files import sha256_of
 from edgeseg.graph.overflow import ranked, too_wide
 from edgeseg.graph.qdq import LARGEST_CODE, Quantisation, QuantisedKind, Scale, Site, weight_scales
@@ -222,6 +223,8 @@ def _calibrated(
             watch.note(f"ranges are taken from {path} ({recorded.images} images)")
             return recorded
         watch.note(f"calibrated anew: in {path} differs {', '.join(differing)}")
+    if not os.access(path.parent, os.W_OK):  # before an hour's work, not after it
+        raise OutputError(f"{path} cannot be written", "choose another place with --calibration")
     ranges = _ranges(source, images, tensors, calibration.method, calibration.percentile, watch)
     for name in ranges.constant[:SHOWN_NODES]:
         watch.note(f"'{name}' has one value in all images: its range is a guess")
