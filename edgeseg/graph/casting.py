@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.graph.access import infer_shapes
+from edgeseg.graph.inserting import add_constant, insert_behind
 from edgeseg.packages import require
 
 if TYPE_CHECKING:
@@ -124,13 +125,7 @@ class _Lowering:
 
     def _converted(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         """A constant in another dtype beside the old one, which goes if nothing needs it."""
-        onnx_ir = require("onnx_ir")
-        numbers = in_dtype(value, dtype)
-        name = f"{value.name}_{dtype.name.lower()}"
-        tensor = onnx_ir.Tensor(numbers, dtype=dtype, name=name)
-        new: ir.Value = onnx_ir.Value(name=name, const_value=tensor, shape=value.shape, type=onnx_ir.TensorType(dtype))
-        self._graph.register_initializer(new)
-        return new
+        return add_constant(self._model, f"{value.name}_{dtype.name.lower()}", in_dtype(value, dtype), dtype)
 
     def _cast(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         onnx_ir = require("onnx_ir")
@@ -138,11 +133,7 @@ class _Lowering:
         node = onnx_ir.node(CAST, [value], {"to": dtype.value}, name=name)
         new: ir.Value = node.outputs[0]
         new.name, new.shape, new.type = name, value.shape, onnx_ir.TensorType(dtype)
-        producer = value.producer()
-        if producer is None:
-            self._graph.insert_before(self._graph[0], node)
-        else:
-            self._graph.insert_after(producer, node)
+        insert_behind(self._model, value, [node])
         return new
 
     def _restore_output(self, index: int, value: ir.Value) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeseg.errors import ModelError
 from edgeseg.graph.access import infer_shapes
+from edgeseg.graph.inserting import add_constant
 from edgeseg.packages import require
 from edgeseg.spec import InputSpec
 
@@ -54,11 +55,5 @@ def fold_normalisation(model: ir.Model, image: InputSpec) -> InputSpec:
 
 
 def _per_channel(model: ir.Model, image: InputSpec, name: str, values: np.ndarray) -> ir.Value:
-    onnx_ir = require("onnx_ir")
     sides = (1, image.channels, 1, 1) if image.layout == "NCHW" else (1, 1, 1, image.channels)
-    tensor = onnx_ir.tensor(values.astype(np.float32).reshape(sides), name=f"normalise_{name}_values")
-    value: ir.Value = onnx_ir.Value(
-        name=tensor.name, const_value=tensor, shape=tensor.shape, type=onnx_ir.TensorType(tensor.dtype)
-    )
-    model.graph.register_initializer(value)
-    return value
+    return add_constant(model, f"normalise_{name}_values", values.astype(np.float32).reshape(sides))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.graph.access import attribute, constant_of, infer_shapes
+from edgeseg.graph.inserting import add_constant, insert_behind
 from edgeseg.packages import require
 
 if TYPE_CHECKING:
@@ -181,9 +182,9 @@ def _pair(model: ir.Model, value: ir.Value, scale: Scale, axis: int | None, kind
     onnx_ir = require("onnx_ir")
     per_channel = {} if axis is None else {"axis": axis}
     dtype = value.dtype or onnx_ir.DataType.FLOAT
-    step = _constant(model, f"{value.name}_scale", scale.astype(dtype.numpy()), dtype)
+    step = add_constant(model, f"{value.name}_scale", scale.astype(dtype.numpy()), dtype)
     code = {"int8": onnx_ir.DataType.INT8, "fp8": onnx_ir.DataType.FLOAT8E4M3FN}[kind]
-    zero = _constant(model, f"{value.name}_zero_point", np.zeros(scale.shape, code.numpy()), code)
+    zero = add_constant(model, f"{value.name}_zero_point", np.zeros(scale.shape, code.numpy()), code)
     tape = onnx_ir.tape.Tape()
     codes = tape.op(QUANTIZE, [value, step, zero], per_channel)
     back: ir.Value = tape.op(DEQUANTIZE, [codes, step, zero], per_channel)
@@ -191,25 +192,8 @@ def _pair(model: ir.Model, value: ir.Value, scale: Scale, axis: int | None, kind
         node.name = node.outputs[0].name = f"{value.name}_{name}"
     codes.shape = back.shape = value.shape
     codes.type, back.type = onnx_ir.TensorType(code), onnx_ir.TensorType(dtype)
-    producer = value.producer()
-    if producer is None:
-        model.graph.insert_before(model.graph[0], tape.nodes)
-    else:
-        model.graph.insert_after(producer, tape.nodes)
+    insert_behind(model, value, tape.nodes)
     return back
-
-
-def _constant(model: ir.Model, name: str, array: NDArray[Any], dtype: ir.DataType) -> ir.Value:
-    """An initializer under a name that is free."""
-    onnx_ir = require("onnx_ir")
-    taken, base, count = model.graph.initializers, name, 0
-    while name in taken:
-        count += 1
-        name = f"{base}_{count}"
-    tensor = onnx_ir.Tensor(array, dtype=dtype, name=name)
-    value: ir.Value = onnx_ir.Value(name=name, const_value=tensor, shape=tensor.shape, type=onnx_ir.TensorType(dtype))
-    model.graph.register_initializer(value)
-    return value
 
 
 def lifted(model: ir.Model) -> Lifted:
@@ -264,7 +248,7 @@ def _source(model: ir.Model, dequantize: ir.Node) -> ir.Value:
         sides[axis] = scale.size
     shift = 0 if zero is None else zero.astype(np.float32).reshape(sides if zero.size > 1 else [1] * numbers.ndim)
     weights = (numbers.astype(np.float32) - shift) * scale.astype(np.float32).reshape(sides)
-    return _constant(model, f"{codes.name}_weights", weights, require("onnx_ir").DataType.FLOAT)
+    return add_constant(model, f"{codes.name}_weights", weights, require("onnx_ir").DataType.FLOAT)
 
 
 def sites_in(model: ir.Model, places: Iterable[tuple[str, int]]) -> Iterator[Site]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgeseg.graph.access import infer_shapes
 from edgeseg.graph.casting import LowPrecision, in_dtype, low_dtype, lowered
+from edgeseg.graph.inserting import add_constant, insert_behind
 from edgeseg.packages import require
 
 if TYPE_CHECKING:
@@ -56,10 +57,7 @@ def _rounded(model: ir.Model, value: ir.Value, dtype: ir.DataType) -> ir.Value:
     onnx_ir = require("onnx_ir")
     name = f"{value.name}_rounded"
     if value.const_value is not None:
-        tensor = onnx_ir.tensor(in_dtype(value, dtype).astype(np.float32), name=name)
-        constant: ir.Value = onnx_ir.Value(name=name, const_value=tensor, shape=value.shape, type=value.type)
-        model.graph.register_initializer(constant)
-        return constant
+        return add_constant(model, name, in_dtype(value, dtype).astype(np.float32))
     tape = onnx_ir.tape.Tape()
     narrow = tape.op("Cast", [value], {"to": dtype.value})
     back: ir.Value = tape.op("Cast", [narrow], {"to": onnx_ir.DataType.FLOAT.value})
@@ -68,9 +66,5 @@ def _rounded(model: ir.Model, value: ir.Value, dtype: ir.DataType) -> ir.Value:
     narrow.type, back.type = onnx_ir.TensorType(dtype), value.type
     for node in tape.nodes:
         node.name = node.outputs[0].name
-    producer = value.producer()
-    if producer is None:
-        model.graph.insert_before(model.graph[0], tape.nodes)
-    else:
-        model.graph.insert_after(producer, tape.nodes)
+    insert_behind(model, value, tape.nodes)
     return back

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.graph.access import constant_of
+from edgeseg.graph.inserting import add_constant
 from edgeseg.graph.opsets import at_least
-from edgeseg.graph.qdq import LARGEST_CODE, Quantisation, QuantisedKind, Scale, Site
+from edgeseg.graph.qdq import DEQUANTIZE, LARGEST_CODE, QUANTIZE, Quantisation, QuantisedKind, Scale, Site
 from edgeseg.packages import require
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ __all__ = ["NoiseNames", "Switched", "switched"]
 
 #: in which FP8 has a type, scales may be float32 of anything, and reductions take their axes as an input
 OPSET = 19
-QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 SMALLEST_CODE: dict[QuantisedKind, float] = {"int8": -128.0, "fp8": -448.0}
 
 
@@ -163,12 +163,7 @@ class _Maker:
 
     def _constant(self, name: str, make: Any) -> ir.Value:
         if name not in self._constants:
-            tensor = self._ir.tensor(make(), name=name)
-            value = self._ir.Value(
-                name=name, const_value=tensor, shape=tensor.shape, type=self._ir.TensorType(tensor.dtype)
-            )
-            self._model.graph.register_initializer(value)
-            self._constants[name] = value
+            self._constants[name] = add_constant(self._model, name, make())
         return self._constants[name]
 
     def _scalar(self, name: str) -> ir.Value:
