@@ -17,6 +17,8 @@ from edgeseg.runtime.sources import open_source
 FRAMES_IN_CLIP = 330
 #: goals of the demo: mean IoU of the shipped net, and what INT8 may lose of it
 MIN_MIOU, MAX_INT8_DROP = 0.85, 0.005
+#: of the demo net, and the share of them that INT8 has to reach
+CONVOLUTIONS, MIN_INT8_SHARE = 16, 0.9
 #: the runtime resizes the uint8 picture in whole grey levels, PyTorch here in fractions; borders may move by a pixel
 MIN_EQUAL = 0.99
 
@@ -51,6 +53,12 @@ def test_fp32_reaches_its_accuracy_and_int8_keeps_it(demo: Demo) -> None:
     miou = {one["precision"]: one["accuracy"]["miou"] for one in results if one["backend"] == "openvino"}
     assert miou["fp32"] >= MIN_MIOU
     assert miou["fp32"] - miou["int8"] <= MAX_INT8_DROP
+
+
+def test_nine_tenths_of_the_convolutions_are_in_int8(demo: Demo) -> None:
+    precision = json.loads((demo.folder / "cpu-int8.engine.json").read_text())["precision"]
+    assert precision["quantised_layers"] >= MIN_INT8_SHARE * precision["layers"]
+    assert precision["layers"] == CONVOLUTIONS
 
 
 def test_every_frame_of_the_clip_gets_its_mask_and_its_overlay(demo: Demo) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgeseg.errors import BuildError
+from edgeseg.errors import BuildError, OptionsError
 from edgeseg.graph.casting import lowered
 from edgeseg.graph.opsets import at_least
 from edgeseg.graph.overflow import ranked
@@ -46,7 +46,8 @@ class Master:
             high: of what is not quantised; ``kind`` itself where nothing is.
             kept: names of nodes that could be quantised and shall not be.
         Raises:
-            BuildError: the quantisation breaks a rule of TensorRT's, or ``kept`` names what is not quantised.
+            BuildError: the quantisation breaks a rule of TensorRT's.
+            OptionsError: ``kept`` names what is not quantised.
         """
         return self._made(lowered, kind, high, kept)
 
@@ -75,9 +76,9 @@ class Master:
             raise BuildError("the net has no calibrated ranges", "calibrate it on typical images first")
         strange = sorted(set(kept) - set(self.quantisation.nodes))
         if strange:
-            raise BuildError(
+            raise OptionsError(
                 f"'{strange[0]}' is no node that would be quantised",
-                f"name one of {', '.join(self.quantisation.nodes[:5])}, ... ('edgeseg inspect --nodes' lists them)",
+                f"name one of {', '.join(self.quantisation.nodes[:5])}, ... ('edgeseg diagnose' lists them)",
             )
         return self.quantisation
 
