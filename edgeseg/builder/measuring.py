@@ -282,9 +282,16 @@ def _ranges(
             method=method,
             percentile=percentile if percentile is not None else DEFAULT_PERCENTILE,
             on_image=lambda count: watch.on_image(count, total),
+            name_of=lambda index: _name_of(images, index),
         )
     for path, reason in images.skipped:
         watch.note(f"passed over: {path}, {reason}")
     for text in likeness.warnings():
         watch.note(f"warning: {text}")
     return ranges
+
+
+def _name_of(images: CalibrationSet, index: int) -> str:
+    """An image as messages name it: by its file where each is read, else by its number."""
+    is_each = len(images.paths) > index and not images.skip_bad
+    return str(images.paths[index]) if is_each else f"image {index + 1}"

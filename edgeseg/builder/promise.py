@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,21 +11,19 @@ import msgspec
 
 from edgeseg.accuracy.verdict import LEAST_RATIO
 from edgeseg.builder.backends.base import BuilderBackend, Progress
-from edgeseg.builder.diagnosing import diagnose
 from edgeseg.builder.judging import Judge
 from edgeseg.builder.master import Master
 from edgeseg.builder.measuring import CalibrationOptions
 from edgeseg.builder.plans import Choice
-from edgeseg.builder.searching import fewest_kept
+from edgeseg.builder.promise_search import PromiseSearch, needed
 from edgeseg.builder.source import Source
 from edgeseg.builder.trials import Kept, Trials
 from edgeseg.data import LabelledSet, shared_images
 from edgeseg.data.layouts import LAYOUTS
-from edgeseg.errors import BuildError, DataError, OptionsError
+from edgeseg.errors import DataError, OptionsError
 from edgeseg.files import sha256_of
 from edgeseg.graph.access import described
-from edgeseg.graph.qdq import QuantisedKind, active_sites
-from edgeseg.imaging.preprocess import Frame
+from edgeseg.graph.qdq import QuantisedKind
 from edgeseg.spec import HighPrecision, PrecisionKind, SearchSpec
 
 if TYPE_CHECKING:
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Promise", "choose_kept", "keep_promise", "kept_words"]
 
-#: frames by which nodes are ranked; more move the figures little, and each runs the net once a node
-RANKING_FRAMES = 4
 LEAST_BUDGET = 3  # float32, all quantised, all in the higher precision
 
 
@@ -106,8 +102,8 @@ def keep_promise(
     trials = _trials(judge, kind, promise, state_path, progress)
     if trials.resumed:
         note(f"the search goes on after the {trials.resumed} trials that {state_path} holds")
-    reference = _needed(trials.miou("fp32"))
-    found = _Search(judge, trials, kind, promise, reference, progress).run()
+    reference = needed(trials.miou("fp32"))
+    found = PromiseSearch(judge, trials, kind, promise.max_miou_drop, reference, progress).run()
     note(
         f"mIoU {found.miou * 100:.2f} %, {(reference - found.miou) * 100:.2f} points below float32 "
         f"(promised: at most {promise.max_miou_drop:g}) on {len(frames)} frames by {judge.name}; "
@@ -170,101 +166,6 @@ def choose_kept(
 def kept_words(model: ir.Model, kept: Kept, high: HighPrecision) -> str:
     """Which nodes keep the higher precision, in the order of the graph."""
     return f"kept in {high}: {', '.join(described(node) for node in model.graph if node.name in kept)}"
-
-
-@dataclass(frozen=True)
-class _Found:
-    kept: Kept
-    miou: float
-    ranking: tuple[str, ...] = ()
-
-
-class _Search:
-    """From the plain quantisation to the fewest kept nodes."""
-
-    def __init__(
-        self,
-        judge: Judge,
-        trials: Trials,
-        kind: QuantisedKind,
-        promise: Promise,
-        reference: float,
-        progress: Progress,
-    ) -> None:
-        self._judge, self._trials, self._kind = judge, trials, kind
-        self._promise, self._reference, self._progress = promise, reference, progress
-        self._high = judge.backend.high_precision
-
-    def run(self) -> _Found:
-        plain = _needed(self._trials.miou(self._kind))
-        if self._fits(plain):
-            return _Found(frozenset(), plain)
-        self._check_higher()
-        ranking = self._trials.ranking(self._ranked)
-        asked = fewest_kept(ranking, self._holds)
-        kept = self._canonical(asked)
-        miou = self._trials.miou(self._kind, kept) if self._is_some_quantised(kept) else self._higher_miou()
-        return _Found(kept, _needed(miou), ranking)
-
-    def _fits(self, miou: float) -> bool:
-        return (self._reference - miou) * 100 <= self._promise.max_miou_drop
-
-    def _higher_miou(self) -> float | None:
-        """With every node kept; where that is float32 it is the reference itself."""
-        return self._reference if self._high == "fp32" else self._trials.miou(self._high)
-
-    def _check_higher(self) -> None:
-        miou = _needed(self._higher_miou())
-        if not self._fits(miou):
-            lost = (self._reference - miou) * 100
-            raise BuildError(
-                f"even with all layers in {self._high} mIoU is {lost:.2f} points below float32, promised were at most "
-                f"{self._promise.max_miou_drop:g}",
-                "build it with --precision fp32 or bf16, or promise less",
-            )
-
-    def _holds(self, asked: Kept) -> bool | None:
-        kept = self._canonical(asked)
-        if not self._is_some_quantised(kept):
-            return True
-        miou = self._trials.miou(self._kind, kept)
-        return None if miou is None else self._fits(miou)
-
-    def _canonical(self, asked: Kept) -> Kept:
-        """With the followers that are not quantised either: two sets with the same graph are one trial."""
-        quantisation = self._judge.master.quantisation
-        if quantisation is None:
-            return asked
-        active = {site.node for site in active_sites(self._judge.master.model, quantisation, asked)}
-        return frozenset(quantisation.nodes) - active
-
-    def _is_some_quantised(self, kept: Kept) -> bool:
-        quantisation = self._judge.master.quantisation
-        return quantisation is not None and not kept.issuperset(quantisation.nodes)
-
-    def _ranked(self) -> tuple[str, ...]:
-        frames = self._judge.frames
-        every = max(len(frames) // RANKING_FRAMES, 1)
-        total = len(range(0, len(frames), every))
-
-        def pictures() -> Iterator[Frame]:
-            for index, frame in enumerate(frames):
-                if index % every == 0:
-                    yield frame.bgr
-
-        found = diagnose(
-            self._judge.master,
-            self._judge.model,
-            pictures(),
-            on_frame=lambda done: self._progress(min(done / total, 1.0), "rank layers"),
-        )
-        return tuple(effect.name for effect in found.nodes)
-
-
-def _needed(miou: float | None) -> float:
-    if miou is None:
-        raise BuildError("the search's budget ended before the promise could be judged", "raise --search-budget")
-    return miou
 
 
 def _trials(judge: Judge, kind: QuantisedKind, promise: Promise, path: Path, progress: Progress) -> Trials:

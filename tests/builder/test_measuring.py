@@ -119,10 +119,10 @@ def test_weights_that_are_nan_are_refused_with_the_layer_s_name(chain: Any, net:
 
 
 @pytest.mark.parametrize("kind", ["int8", "fp16"])
-def test_a_layer_that_makes_infinity_is_named_with_the_image(chain: Any, net: Path, kind: Any) -> None:
+def test_a_layer_that_makes_infinity_is_named_with_the_image_s_file(chain: Any, net: Path, kind: Any) -> None:
     """Each weight is a float32, their sum is none."""
     broken = enlarged(net, 3e38)
-    with pytest.raises(ModelError, match=r"Conv 'node_conv2d' in stem \(Conv2d\) gives infinity on image 1"):
+    with pytest.raises(ModelError, match=r"Conv 'node_conv2d' in stem \(Conv2d\) gives infinity on .*000.png"):
         measured(opened(broken), kind, CalibrationOptions(source=chain.images), OPTIONS)
 
 
