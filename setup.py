@@ -13,12 +13,12 @@ assert VERSION is not None
 
 # Model Optimizer's own [onnx] extra pulls onnxruntime-gpu and cupy, which INT8 and FP16 do not need.
 GRAPH = ["onnx>=1.18,<1.22", "onnx-ir>=1.0", "onnxslim>=0.1.60"]  # pure Python but for onnx, which has aarch64 wheels
-EXPORT = [*GRAPH, "torch>=2.8", "onnxscript>=0.5", "onnxruntime>=1.20", "safetensors>=0.4"]
+MEASURE = [*GRAPH, "onnxruntime>=1.20"]  # ranges and diagnoses; aarch64 wheels
+EXPORT = [*MEASURE, "torch>=2.8", "onnxscript>=0.5", "safetensors>=0.4"]
 QUANTIZE = [
-    *GRAPH,
+    *MEASURE,
     "nvidia-modelopt>=0.40",
     "torch>=2.8",
-    "onnxruntime>=1.20",
     "onnx-graphsurgeon",
     "onnxconverter-common",
     "lief",
@@ -73,6 +73,7 @@ setup(
     install_requires=["numpy>=1.24", "opencv-python-headless>=4.8", "click>=8.1", "rich>=13", "msgspec>=0.19"],
     extras_require={
         "graph": GRAPH,
+        "measure": MEASURE,
         "export": EXPORT,
         "quantize": QUANTIZE,
         "cpu": CPU,

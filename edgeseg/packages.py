@@ -21,7 +21,7 @@ EXTRA_OF = {
     "google.protobuf.message": "graph",
     "torch": "export",
     "onnxscript": "export",
-    "onnxruntime": "export",
+    "onnxruntime": "measure",
     "onnxruntime.quantization.calibrate": "quantize",
     "safetensors.torch": "export",
     "modelopt.onnx.quantization": "quantize",

@@ -127,7 +127,7 @@ def measured(
             )
         return _quantised(source, kind, calibration, options, watch)
     if kind == "fp16":
-        return _for_float16(source, calibration, watch)
+        return _as_told(source, source.precision) if source.precision else _for_float16(source, calibration, watch)
     return Measured(master=Master(model=source.model), calibration=PrecisionSpec(kind=kind, high_precision=kind))
 
 
@@ -141,6 +141,15 @@ def _as_it_came(source: Source, quantisation: Quantisation, kind: QuantisedKind)
     return Measured(
         master=Master(model=source.model, wide=wide, quantisation=quantisation),
         calibration=told,
+    )
+
+
+def _as_told(source: Source, told: PrecisionSpec) -> Measured:
+    """The host has measured what float16 cannot hold."""
+    wide = frozenset(told.wide) | ranked(source.model)
+    return Measured(
+        master=Master(model=source.model, wide=wide),
+        calibration=msgspec.structs.replace(told, kind="fp16", high_precision="fp16", kept=(), search=None),
     )
 
 

@@ -85,17 +85,29 @@ def test_it_still_gives_float32_where_that_is_asked_for(
     np.testing.assert_allclose(*logits, atol=1e-5)
 
 
-def test_a_device_needs_neither_torch_nor_model_optimizer(quantised: tuple[Path, ModelSpec], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--backend", "openvino"], "1 of 2 layers in int8, the rest in fp32"),
+        (["--backend", "tensorrt-rtx"], "1 of 2 layers in int8, the rest in fp16"),
+        (["--backend", "tensorrt-rtx", "--precision", "fp16"], "fp16, tensorrt-rtx"),
+    ],
+)
+def test_a_device_needs_neither_torch_nor_model_optimizer(
+    quantised: tuple[Path, ModelSpec], tmp_path: Path, words: list[str], said: str
+) -> None:
+    pytest.importorskip(words[1].replace("-", "_"))
     program = f"""
 import sys
 for name in ("torch", "modelopt", "onnxruntime", "onnxslim", "onnxscript", "onnx_graphsurgeon"):
     sys.modules[name] = None
 from edgeseg.cli.main import main
-sys.exit(main(["build-engine", {str(quantised[0])!r}, "-o", "net.engine", "--backend", "openvino"]))
+sys.exit(main(["build-engine", {str(quantised[0])!r}, "-o", "net.engine", *sys.argv[1:]]))
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", program, *words]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
-    assert "1 of 2 layers in int8" in done.stdout
+    assert said in done.stdout
 
 
 @pytest.mark.parametrize(
