@@ -48,7 +48,7 @@ class Judge:
     def name(self) -> str:
         """Who judges, for sidecars and messages."""
         if self.backend.runs_here:
-            return f"{self.backend.name} {self.backend.version}"
+            return f"{self.backend.name} {self.backend.version.partition('-')[0]}"
         return f"ONNX Runtime, emulating {self.backend.name}"
 
     def miou(

@@ -110,7 +110,8 @@ def diagnose(
         click.echo(note)
     from rich.console import Console
 
-    from edgeseg.report.diagnosis import diagnosis_report, write_diagnosis
+    from edgeseg.report.diagnosis import write_diagnosis
+    from edgeseg.report.diagnosis_record import diagnosis_report
     from edgeseg.report.diagnosis_terminal import print_diagnosis
 
     report = diagnosis_report(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeseg.report import diagnosis_text as text
-from edgeseg.report.diagnosis import DiagnosisReport
+from edgeseg.report.diagnosis_record import DiagnosisReport
 
 if TYPE_CHECKING:
     from rich.console import Console

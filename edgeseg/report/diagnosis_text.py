@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgeseg.graph.effects import Diagnosis, NodeEffect
 
 if TYPE_CHECKING:
-    from edgeseg.report.diagnosis import DiagnosisReport
+    from edgeseg.report.diagnosis_record import DiagnosisReport
 
 __all__ = ["COLUMNS", "about", "advice", "blame", "cells", "decibels", "headline", "method", "net_facts", "percent"]
 

@@ -19,7 +19,8 @@ from rich.console import Console
 from edgeseg.graph.effects import Diagnosis, NodeEffect, WholeEffect
 from edgeseg.report import diagnosis_plot as plot
 from edgeseg.report import diagnosis_text as text
-from edgeseg.report.diagnosis import ENDINGS, DiagnosisReport, diagnosis_report, write_diagnosis
+from edgeseg.report.diagnosis import ENDINGS, write_diagnosis
+from edgeseg.report.diagnosis_record import DiagnosisReport, diagnosis_report
 from edgeseg.report.diagnosis_terminal import print_diagnosis
 from edgeseg.report.record import Environment
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from edgeseg.errors import OutputError
-from edgeseg.graph.publishing import publish, staged
 from edgeseg.files import sha256_of_file
+from edgeseg.graph.publishing import publish, staged
 
 
 def test_large_weights_go_to_a_file_of_their_own(export: Any, tmp_path: Path) -> None:
