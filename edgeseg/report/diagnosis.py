@@ -1,4 +1,4 @@
-"""Own the record of a diagnosis, schema 1, and its JSON, HTML and PNG. Measure nothing, draw nothing."""
+"""Own the JSON, HTML and PNG of a diagnosis. Measure nothing, draw nothing."""
 
 from __future__ import annotations
 
