@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_EXTRA ?=
 OUT ?= demo
 
-.PHONY: demo test lint bench sanitize test-zoo install train-demo nets-page calib-data dist clean
+.PHONY: demo test lint bench sanitize test-zoo install train-demo nets-page precision-page calib-data dist clean
 
 $(VENV)/.installed: setup.py pyproject.toml constraints.txt $(wildcard edgeseg/imaging/native/*)
 	$(PYTHON) -m venv $(VENV)
@@ -64,6 +64,10 @@ train-demo: install
 # Measures the built-in nets, trains a narrow one of each, writes docs/nets.md; about two hours on two cores.
 nets-page: install
 	$(BIN)/python scripts/measure_nets.py
+
+# Seven nets in every precision, with promises kept; writes docs/precision.md; about an hour on two cores.
+precision-page: install
+	$(BIN)/python scripts/measure_precision.py
 
 calib-data: install
 	$(BIN)/python -m edgeseg.calib_data.generate --out edgeseg/calib_data
