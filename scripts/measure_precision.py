@@ -215,10 +215,8 @@ def _losses(net: Accuracies, one: EngineFigures | None) -> str:
 
 
 def _kept(promise: PromiseFigures) -> str:
-    """The layers by name, and how many nodes that follow layers."""
-    named = ", ".join(f"`{one}`" for one in promise.kept_layers)
-    others = f"{promise.kept_others} that follow" if promise.kept_others else ""
-    return "; ".join(one for one in (named, others) if one) or "none"
+    named = [f"`{one}`" for one in promise.kept_layers]
+    return ", ".join([*named, *promise.kept_others]) or "none"
 
 
 def _speed(net: NetPrecision, name: str) -> str:

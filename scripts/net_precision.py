@@ -73,7 +73,7 @@ class PromiseFigures(_Figures, frozen=True, kw_only=True):
         promised_miou: of the engine on those.
         trials: how many precisions were tried, float32 among them.
         kept_layers: those that stayed in float32, by their place in the net.
-        kept_others: how many additions and poolings did so.
+        kept_others: what else did, additions and poolings, likewise.
         engine: on the other frames.
     """
 
@@ -83,8 +83,13 @@ class PromiseFigures(_Figures, frozen=True, kw_only=True):
     promised_miou: float = 0.0
     trials: int = 0
     kept_layers: tuple[str, ...] = ()
-    kept_others: int = 0
+    kept_others: tuple[str, ...] = ()
     engine: EngineFigures | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is INT8 with nothing kept."""
+        return self.refused is None and not self.kept_layers and not self.kept_others
 
 
 class RtxFigures(_Figures, frozen=True, kw_only=True):
@@ -233,7 +238,7 @@ def _promises(bench: Bench) -> Iterator[PromiseFigures]:
     first = _promised(bench, "max")
     yield first
     best = best_method(bench)
-    if best != first.method and (first.kept_layers or first.refused):
+    if best != first.method and not first.is_plain:
         yield _promised(bench, best)
 
 
@@ -257,12 +262,15 @@ def _promised(bench: Bench, method: CalibrationMethod) -> PromiseFigures:
     )
 
 
-def _placed(source: Source, kept: Sequence[str]) -> tuple[tuple[str, ...], int]:
-    """The kept layers by module where the graph knows it, else by name; and the number of what is no layer."""
+def _placed(source: Source, kept: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The kept layers, and what else is kept: by module where the graph knows it, else by name."""
     layers = set(layers_of(source.model))
     nodes = [node for node in source.model.graph if node.name in set(kept)]
-    named = [module_path(node).split(" ")[0] or str(node.name) for node in nodes if node.name in layers]
-    return tuple(named), len(nodes) - len(named)
+    places = [(node, module_path(node).split(" ")[0] or str(node.name)) for node in nodes]
+    return (
+        tuple(place for node, place in places if node.name in layers),
+        tuple(f"{node.op_type} in {place}" for node, place in places if node.name not in layers),
+    )
 
 
 def _emulated(bench: Bench) -> RtxFigures:
@@ -298,9 +306,10 @@ def speeds(bench: Bench, found: Accuracies) -> tuple[dict[str, Speed], float | N
 
 
 def _timed(found: Accuracies) -> Iterator[str]:
-    """INT8 once, for every method computes the same; a promise where it kept a layer out of INT8."""
+    """INT8 once, for every method computes the same; a promise where it kept something out of INT8."""
     yield "fp32"
     if found.bf16 is not None:
         yield "bf16"
     yield "int8-max"
-    yield from (_promise_name(one.method) for one in found.promises if one.kept_layers)
+    built = (one for one in found.promises if one.refused is None)
+    yield from (_promise_name(one.method) for one in built if not one.is_plain)

@@ -31,7 +31,7 @@ PROMISE = PromiseFigures(
     promised_miou=0.607,
     trials=9,
     kept_layers=("down.0", "up.1"),
-    kept_others=1,
+    kept_others=("Add in down.1",),
     engine=KEPT,
 )
 NET = NetPrecision(
@@ -84,13 +84,13 @@ def test_a_gain_that_rounds_to_nothing_has_no_sign() -> None:
 
 
 def test_a_promise_s_row_has_both_drops_and_the_layers_that_were_kept() -> None:
-    row = "| `unet-mini` | max | 8 of 10 | 0.30 | 0.20 (0.20) | 9 | `down.0`, `up.1`; 1 that follow |"
+    row = "| `unet-mini` | max | 8 of 10 | 0.30 | 0.20 (0.20) | 9 | `down.0`, `up.1`, Add in down.1 |"
     assert row in made()
 
 
 def test_a_promise_that_kept_nothing_is_as_fast_as_plain_int8() -> None:
     net = msgspec.structs.replace(
-        with_promise(kept_layers=(), kept_others=0), speeds=dict(list(NET.speeds.items())[:2])
+        with_promise(kept_layers=(), kept_others=()), speeds=dict(list(NET.speeds.items())[:2])
     )
     assert "| 3.00x (2.90 to 3.10) | as INT8 | - | - |" in made(net)
 
