@@ -100,7 +100,7 @@ class Lab:
 
         ir.save(model, self._file)
         try:
-            open_backend("tensorrt-rtx").build(self._file, progress=lambda share, what: None)
+            open_backend("tensorrt-rtx").build(self._file, precision="fp32", progress=lambda share, what: None)
         except BuildError as error:
             return error.what
         return ""

@@ -51,7 +51,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def built(net: Path) -> Built:
-    return TensorRTBackend("tensorrt-rtx").build(net, progress=lambda fraction, step: None)
+    return TensorRTBackend("tensorrt-rtx").build(net, precision="fp32", progress=lambda fraction, step: None)
 
 
 @pytest.fixture(scope="module")
