@@ -59,7 +59,7 @@ def build_master(
     """
     with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
         path = Path(folder) / "net.onnx"
-        save_graph(master.graph(kind, high, kept=kept), path)
+        save_graph(backend.adapted(master.graph(kind, high, kept=kept)), path)
         try:
             return backend.build(path, precision=kind, progress=lambda fraction, step: progress(fraction, BUILD))
         except BuildError as error:

@@ -6,8 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeseg.spec import BackendName, HighPrecision, PrecisionKind
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 __all__ = ["BuilderBackend", "Built", "Progress", "Refusal"]
 
@@ -55,6 +59,10 @@ class BuilderBackend(ABC):
     @abstractmethod
     def refuse(self, precision: PrecisionKind) -> None:
         """Raise BuildError where this back end cannot hold ``precision`` on this machine; say what it can."""
+
+    def adapted(self, model: ir.Model) -> ir.Model:
+        """The graph written as this back end computes it rightly; it stands for the same numbers."""
+        return model
 
     @abstractmethod
     def build(self, onnx_path: Path, *, precision: PrecisionKind, progress: Progress) -> Built:

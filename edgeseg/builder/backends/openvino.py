@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeseg.builder.backends.base import BuilderBackend, Built, Progress, Refusal
 from edgeseg.errors import BuildError
+from edgeseg.graph.unsigned import unsigned_at_joins
 from edgeseg.packages import require
 from edgeseg.runtime.engines.openvino import InferencePrecision, cpu_properties
 from edgeseg.spec import BackendName, HighPrecision, PrecisionKind
@@ -54,6 +55,9 @@ class OpenVINOBackend(BuilderBackend):
 
     def _capabilities(self) -> list[str]:
         return list(self._openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+    def adapted(self, model: ir.Model) -> ir.Model:
+        return unsigned_at_joins(model)
 
     def build(self, onnx_path: Path, *, precision: PrecisionKind, progress: Progress) -> Built:
         progress(0.0, "compile")
