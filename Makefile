@@ -65,7 +65,7 @@ train-demo: install
 nets-page: install
 	$(BIN)/python scripts/measure_nets.py
 
-# Seven nets in every precision, with promises kept; writes docs/precision.md; about an hour on two cores.
+# Seven nets in every precision, with promises kept; writes docs/precision.md; about half an hour on two cores.
 precision-page: install
 	$(BIN)/python scripts/measure_precision.py
 

@@ -190,6 +190,7 @@ def page(figures: PrecisionFigures) -> str:
         losses=_losses,
         kept=_kept,
         speed=_speed,
+        timed=[one for one in METHODS if any(f"promise-{one}" in net.speeds for net in figures.nets.values())],
         misses=misses(figures.nets),
         width=TRAINED_WIDTH,
         steps=TRAINED_STEPS,
