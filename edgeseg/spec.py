@@ -256,7 +256,8 @@ class SearchSpec(_Record, frozen=True, kw_only=True):
         ranking: the nodes that could be quantised, the one whose quantisation alone harms most first.
         trials: in their order.
         engine_ms: median of what was built, the engine alone; None where it does not run on the machine that built it.
-        higher_ms: median of the engine in the higher precision beside it.
+        higher: the fastest higher precision that the back end has here.
+        higher_ms: its median, beside it in the same run.
     """
 
     max_miou_drop: float
@@ -269,6 +270,7 @@ class SearchSpec(_Record, frozen=True, kw_only=True):
     ranking: tuple[str, ...] = ()
     trials: tuple[TrialSpec, ...]
     engine_ms: float | None = None
+    higher: PrecisionKind | None = None
     higher_ms: float | None = None
 
 

@@ -68,6 +68,7 @@ def build_engine(
     backend = open_backend(options.backend)
     if options.precision is not None:
         backend.refuse(options.precision)
+    frames = options.promise.frames() if options.promise else None
     source = open_source(onnx_path, options.source, keeps_foreign=backend.name == "openvino", note=note)
     kind = options.precision or (source.quantisation.kind if source.quantisation else "fp32")
     backend.refuse(kind)
@@ -86,6 +87,7 @@ def build_engine(
         kind,
         backend,
         options.promise,
+        frames,
         options.calibration,
         options.kept,
         trials_path(engine_path),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from edgeseg import __version__
 from edgeseg.accuracy.verdict import LEAST_RATIO
 from edgeseg.builder.backends.base import BuilderBackend, Progress
 from edgeseg.builder.judging import Judge
@@ -20,7 +21,7 @@ from edgeseg.builder.source import Source
 from edgeseg.builder.trials import Kept, Trials
 from edgeseg.data import LabelledSet, shared_images
 from edgeseg.data.layouts import LAYOUTS
-from edgeseg.errors import DataError, OptionsError
+from edgeseg.errors import BuildError, DataError, OptionsError
 from edgeseg.files import sha256_of
 from edgeseg.graph.access import described
 from edgeseg.graph.qdq import QuantisedKind
@@ -123,6 +124,7 @@ def keep_promise(
             ranking=found.ranking,
             trials=trials.made,
             engine_ms=times.engine_ms if times else None,
+            higher=times.higher if times else None,
             higher_ms=times.higher_ms if times else None,
         ),
     )
@@ -134,6 +136,7 @@ def choose_kept(
     kind: PrecisionKind,
     backend: BuilderBackend,
     promise: Promise | None,
+    frames: LabelledSet | None,
     calibration: CalibrationOptions | None,
     kept: Collection[str],
     state_path: Path,
@@ -143,17 +146,18 @@ def choose_kept(
 ) -> Choice:
     """The nodes that keep the higher precision: those that are named, or what ``keep_promise`` finds.
 
+    ``frames`` are the promise's; whoever opens them before the calibration finds a wrong path before the work.
+
     Raises:
         OptionsError: both, or a promise of what is not quantised.
         DataError: a frame was calibrated on.
     """
-    if promise is None:
+    if promise is None or frames is None:
         return Choice(kept=frozenset(kept))
     if kept:
         raise OptionsError("the search decides itself what is kept", "leave --keep or --max-miou-drop out")
     if kind != "int8" and kind != "fp8":
         raise OptionsError(f"a promise of accuracy is kept by int8 and fp8, not by {kind}", "leave --max-miou-drop out")
-    frames = promise.frames()
     both = shared_images(calibration.images(), frames) if calibration else ()
     if both:
         raise DataError(
@@ -184,26 +188,49 @@ def _key(judge: Judge, kind: QuantisedKind) -> str:
     model, quantisation = judge.model, judge.master.quantisation
     scales = {} if quantisation is None else {name: one.tolist() for name, one in quantisation.scales.items()}
     sites = () if quantisation is None else [(site.node, site.input_index, site.axis) for site in quantisation.sites]
-    given = (model, kind, judge.name, judge.frames.sha256, judge.ignore, scales, sites, sorted(judge.master.wide))
+    given = (
+        __version__,
+        model,
+        kind,
+        judge.name,
+        judge.frames.sha256,
+        judge.ignore,
+        scales,
+        sites,
+        sorted(judge.master.wide),
+    )
     return sha256_of(msgspec.json.encode(given, order="deterministic"))
 
 
 class _Times(NamedTuple):
     engine_ms: float
+    higher: PrecisionKind
     higher_ms: float
 
 
 def _times(judge: Judge, kind: QuantisedKind, kept: Kept, note: Callable[[str], None]) -> _Times | None:
-    """The verdict on speed, where the engine runs on this machine."""
+    """The verdict on speed against the fastest higher precision, where the engine runs on this machine."""
     high = judge.backend.high_precision
     if not judge.backend.runs_here:
         note(f"whether {kind} is faster than {high} has to be seen on the device: 'edgeseg benchmark' says it there")
         return None
-    times = _Times(*judge.medians_ms([(kind, kept), (high, ())]))
-    told = f"{times.engine_ms:.2f} ms against {times.higher_ms:.2f} ms in {high}, the engine alone"
-    ratio = times.higher_ms / times.engine_ms
+    rivals: list[PrecisionKind] = [high]
+    if _takes(judge.backend, "bf16"):
+        rivals.append("bf16")
+    engine_ms, *others = judge.medians_ms([(kind, kept), *((rival, ()) for rival in rivals)])
+    higher_ms, higher = min(zip(others, rivals, strict=True))
+    told = f"{engine_ms:.2f} ms against {higher_ms:.2f} ms in {higher}, the engine alone"
+    ratio = higher_ms / engine_ms
     if ratio < LEAST_RATIO:
-        note(f"warning: {kind} is not worth it here: {told}; build it with --precision {high}")
+        note(f"warning: {kind} is not worth it here: {told}; build it with --precision {higher}")
     else:
-        note(f"{ratio:.2f} times as fast as {high}: {told}")
-    return times
+        note(f"{ratio:.2f} times as fast as {higher}: {told}")
+    return _Times(engine_ms, higher, higher_ms)
+
+
+def _takes(backend: BuilderBackend, precision: PrecisionKind) -> bool:
+    try:
+        backend.refuse(precision)
+    except BuildError:
+        return False
+    return True

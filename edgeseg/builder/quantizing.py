@@ -60,6 +60,7 @@ def quantize_file(
         OptionsError: the file is quantised already.
         OutputError: ``target`` cannot be written.
     """
+    frames = promise.frames() if promise else None
     source = open_source(onnx_path, options, note=note)
     if source.quantisation is not None:
         raise OptionsError(f"{onnx_path} is quantised already", "build an engine of it, or quantise the float32 net")
@@ -75,7 +76,7 @@ def quantize_file(
     if promise is not None:
         backend, state = open_backend(judge), trials_path(target)
         choice = choose_kept(
-            found.master, source, kind, backend, promise, calibration, kept, state, progress=progress, note=note
+            found.master, source, kind, backend, promise, frames, calibration, kept, state, progress=progress, note=note
         )
     if choice.kept:
         note(kept_words(source.model, choice.kept, "fp32"))

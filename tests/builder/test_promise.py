@@ -96,7 +96,8 @@ def test_the_sidecar_has_the_verdict_on_speed(kept: tuple[Path, list[str]]) -> N
     search = read_engine_spec(kept[0])[0].precision.search
     assert search is not None and search.engine_ms and search.higher_ms
     ratio = search.higher_ms / search.engine_ms
-    worth = [note for note in kept[1] if f"{ratio:.2f} times as fast as fp32" in note]
+    assert search.higher in ("fp32", "bf16")
+    worth = [note for note in kept[1] if f"{ratio:.2f} times as fast as {search.higher}" in note]
     worthless = [note for note in kept[1] if "int8 is not worth it here" in note]
     assert bool(worth) == (ratio >= 1.05) and bool(worthless) == (ratio < 1.05)
 
@@ -202,6 +203,16 @@ def test_frames_that_were_calibrated_on_cannot_judge(lab: Lab, tmp_path: Path) -
     chosen = BuildOptions(backend="openvino", precision="int8", calibration=source, promise=promise)
     with pytest.raises(DataError, match=r"is among the calibration images too \(6 in all\): judge on frames"):
         build_engine(lab.onnx, tmp_path / "net.engine", chosen)
+
+
+def test_frames_that_are_not_there_are_missed_before_anything_is_measured(lab: Lab, tmp_path: Path) -> None:
+    ranges = tmp_path / "ranges.json"
+    promise = Promise(max_miou_drop=1.0, data=tmp_path / "nowhere")
+    calibration = CalibrationOptions(source=lab.images, file=ranges)
+    chosen = BuildOptions(backend="openvino", precision="int8", calibration=calibration, promise=promise)
+    with pytest.raises(DataError, match="nowhere"):
+        build_engine(lab.onnx, tmp_path / "net.engine", chosen)
+    assert not ranges.exists()
 
 
 @pytest.mark.parametrize(
