@@ -68,10 +68,10 @@ def build_engine(
     backend = open_backend(options.backend)
     if options.precision is not None:
         backend.refuse(options.precision)
-    frames = options.promise.frames() if options.promise else None
     source = open_source(onnx_path, options.source, keeps_foreign=backend.name == "openvino", note=note)
     kind = options.precision or (source.quantisation.kind if source.quantisation else "fp32")
     backend.refuse(kind)
+    frames = options.promise.frames(kind) if options.promise else None
     found = measured(
         source,
         kind,

@@ -24,7 +24,7 @@ from edgeseg.data.layouts import LAYOUTS
 from edgeseg.errors import BuildError, DataError, OptionsError
 from edgeseg.files import sha256_of
 from edgeseg.graph.access import described
-from edgeseg.graph.qdq import QuantisedKind
+from edgeseg.graph.qdq import LARGEST_CODE, QuantisedKind
 from edgeseg.spec import HighPrecision, PrecisionKind, SearchSpec
 
 if TYPE_CHECKING:
@@ -63,8 +63,17 @@ class Promise:
         if self.budget < LEAST_BUDGET:
             raise OptionsError(f"{self.budget} trials are too few", f"give at least {LEAST_BUDGET}")
 
-    def frames(self) -> LabelledSet:
-        """The labelled frames, not yet read."""
+    def frames(self, kind: PrecisionKind) -> LabelledSet:
+        """The labelled frames, not yet read, to judge a precision on.
+
+        Raises:
+            OptionsError: nothing is quantised in that precision.
+            DataError: no such data set.
+        """
+        if kind not in LARGEST_CODE:
+            raise OptionsError(
+                f"a promise of accuracy is kept by int8 and fp8, not by {kind}", "leave --max-miou-drop out"
+            )
         return LabelledSet(self.data, layout=self.layout, split=self.split, skip_bad=self.skip_bad)
 
 
@@ -149,15 +158,13 @@ def choose_kept(
     ``frames`` are the promise's; whoever opens them before the calibration finds a wrong path before the work.
 
     Raises:
-        OptionsError: both, or a promise of what is not quantised.
+        OptionsError: both.
         DataError: a frame was calibrated on.
     """
-    if promise is None or frames is None:
+    if promise is None or frames is None or (kind != "int8" and kind != "fp8"):
         return Choice(kept=frozenset(kept))
     if kept:
         raise OptionsError("the search decides itself what is kept", "leave --keep or --max-miou-drop out")
-    if kind != "int8" and kind != "fp8":
-        raise OptionsError(f"a promise of accuracy is kept by int8 and fp8, not by {kind}", "leave --max-miou-drop out")
     both = shared_images(calibration.images(), frames) if calibration else ()
     if both:
         raise DataError(

@@ -60,7 +60,7 @@ def quantize_file(
         OptionsError: the file is quantised already.
         OutputError: ``target`` cannot be written.
     """
-    frames = promise.frames() if promise else None
+    frames = promise.frames(kind) if promise else None
     source = open_source(onnx_path, options, note=note)
     if source.quantisation is not None:
         raise OptionsError(f"{onnx_path} is quantised already", "build an engine of it, or quantise the float32 net")
