@@ -10,6 +10,15 @@ import msgspec
 
 from edgeseg.errors import SpecError
 from edgeseg.files import atomic_path, read_file, sha256_of
+from edgeseg.precision_spec import (
+    CalibrationMethod,
+    HighPrecision,
+    PrecisionKind,
+    PrecisionSpec,
+    SearchSpec,
+    TrialSpec,
+)
+from edgeseg.records import Record
 
 __all__ = [
     "UNSEEN",
@@ -43,10 +52,6 @@ __all__ = [
 ]
 
 BackendName = Literal["openvino", "tensorrt", "tensorrt-rtx"]
-#: what the layers compute in; int8 and fp8 are quantised, and leave the rest in a HighPrecision
-PrecisionKind = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
-HighPrecision = Literal["fp32", "fp16", "bf16"]
-CalibrationMethod = Literal["max", "entropy", "percentile"]
 Colour = Literal["RGB", "BGR", "GRAY"]
 Layout = Literal["NCHW", "NHWC"]
 ResizeRule = Literal["stretch", "letterbox", "crop"]
@@ -57,25 +62,21 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MAX_CLASSES = 255  # a mask is uint8 and 255 is the customary ignore label
 
 
-class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Strict on reading; frozen and keyword-only are said again by each kind, for type checkers and for msgspec."""
-
-
-class ClassSpec(_Record, frozen=True, kw_only=True):
+class ClassSpec(Record, frozen=True, kw_only=True):
     """One class: its name and its RGB colour, each 0-255."""
 
     name: str
     colour: tuple[int, int, int]
 
 
-class LabelSpec(_Record, frozen=True, kw_only=True):
+class LabelSpec(Record, frozen=True, kw_only=True):
     """The classes in the order of their ids, and the label that counts as no class."""
 
     classes: tuple[ClassSpec, ...]
     ignore: int | None = None
 
 
-class ProfileSpec(_Record, frozen=True, kw_only=True):
+class ProfileSpec(Record, frozen=True, kw_only=True):
     """The input shapes that a dynamic net takes, TensorRT's min, opt and max: (batch, height, width) each.
 
     Heights and widths go in steps of ``step_hw``.
@@ -100,7 +101,7 @@ class ProfileSpec(_Record, frozen=True, kw_only=True):
         return is_within and all(side % step == 0 for side, step in zip(size_hw, self.step_hw, strict=True))
 
 
-class InputSpec(_Record, frozen=True, kw_only=True):
+class InputSpec(Record, frozen=True, kw_only=True):
     """The image input of the net: a frame becomes ``(pixel / 255 - mean) / std`` at ``size_hw``.
 
     ``resize`` says where the frame goes: ``edgeseg.imaging.geometry.place``; letterbox fills the rest with the grey
@@ -174,7 +175,7 @@ class FrameOptions:
         return InputSpec(name=name, size_hw=size_hw, layout=layout, dtype=dtype, profile=profile, **vars(self))
 
 
-class UpsampleSpec(_Record, frozen=True, kw_only=True):
+class UpsampleSpec(Record, frozen=True, kw_only=True):
     """How scores are enlarged, in the words of ONNX's Resize.
 
     ``half_pixel`` bilinear is torch's ``align_corners=False``; ``asymmetric`` nearest with ``floor`` is torch's mode
@@ -190,7 +191,7 @@ class UpsampleSpec(_Record, frozen=True, kw_only=True):
             raise ValueError(f"rounding {self.rounding} does not fit mode {self.mode}")
 
 
-class HeadSpec(_Record, frozen=True, kw_only=True):
+class HeadSpec(Record, frozen=True, kw_only=True):
     """What leaves the net, in ``layout``, and what the runtime makes of it.
 
     ``scores`` (float32) are enlarged as ``upsample`` says; then ``argmax`` takes the best class, lowest on a tie, and
@@ -234,75 +235,7 @@ def _shape(layout: Layout, channels: int, size_hw: tuple[int, int]) -> tuple[int
     return (1, channels, *size_hw) if layout == "NCHW" else (1, *size_hw, channels)
 
 
-class TrialSpec(_Record, frozen=True, kw_only=True):
-    """One precision that was tried: its nodes that kept the higher one, and the mean IoU (0 to 1) that it had."""
-
-    kind: PrecisionKind
-    kept: tuple[str, ...] = ()
-    miou: float
-
-
-class SearchSpec(_Record, frozen=True, kw_only=True):
-    """How a promise of accuracy was kept.
-
-    Attributes:
-        max_miou_drop: the promise, in percentage points of mean IoU below float32.
-        reference_miou: of float32, from 0 to 1.
-        miou: of what was built.
-        judged_by: what ran the trials.
-        data_sha256: hash of the labelled frames.
-        frames: how many there were.
-        budget: how many trials were allowed.
-        ranking: the nodes that could be quantised, the one whose quantisation alone harms most first.
-        trials: in their order.
-        engine_ms: median of what was built, the engine alone; None where it does not run on the machine that built it.
-        higher: the fastest higher precision that the back end has here.
-        higher_ms: its median, beside it in the same run.
-    """
-
-    max_miou_drop: float
-    reference_miou: float
-    miou: float
-    judged_by: str
-    data_sha256: str
-    frames: int
-    budget: int
-    ranking: tuple[str, ...] = ()
-    trials: tuple[TrialSpec, ...]
-    engine_ms: float | None = None
-    higher: PrecisionKind | None = None
-    higher_ms: float | None = None
-
-
-class PrecisionSpec(_Record, frozen=True, kw_only=True):
-    """How the numbers of a net are held, and on what its ranges were measured.
-
-    Attributes:
-        kind: what the layers compute in.
-        high_precision: what is left unquantised computes in; ``kind`` itself where nothing is quantised.
-        calibration_method: how ranges were taken.
-        calibration_sha256: hash of the images.
-        calibration_images: how many there were.
-        layers: how many layers (convolutions, deconvolutions, matrix products) the net has.
-        quantised_layers: how many of them are quantised.
-        kept: nodes that could be quantised and keep the higher precision, by their names in the graph.
-        wide: nodes that 16 bits cannot hold and that stay in float32.
-        search: how ``kept`` was found; None where nothing was promised.
-    """
-
-    kind: PrecisionKind
-    high_precision: HighPrecision
-    calibration_method: CalibrationMethod | None = None
-    calibration_sha256: str | None = None
-    calibration_images: int = 0
-    layers: int = 0
-    quantised_layers: int = 0
-    kept: tuple[str, ...] = ()
-    wide: tuple[str, ...] = ()
-    search: SearchSpec | None = None
-
-
-class ModelSpec(_Record, frozen=True, kw_only=True):
+class ModelSpec(Record, frozen=True, kw_only=True):
     """What one ONNX file expects and means; ``net.json`` beside ``net.onnx``.
 
     ``weights_sha256`` is that of ``net.onnx.data``, where the weights are too large for the ONNX file. ``precision`` is
@@ -325,7 +258,7 @@ class ModelSpec(_Record, frozen=True, kw_only=True):
             raise ValueError(f"{len(self.labels.classes)} class names for a head of {expected} classes")
 
 
-class IOTensor(_Record, frozen=True, kw_only=True):
+class IOTensor(Record, frozen=True, kw_only=True):
     """One input or output of an engine; ``shape`` is what the engine takes, in the layout that the model says."""
 
     name: str
@@ -334,7 +267,7 @@ class IOTensor(_Record, frozen=True, kw_only=True):
     shape: tuple[int, ...]
 
 
-class EngineSpec(_Record, frozen=True, kw_only=True):
+class EngineSpec(Record, frozen=True, kw_only=True):
     """What one engine file is, for whom it was built, and its model; ``net.engine.json`` beside ``net.engine``."""
 
     schema: Literal[1] = 1
@@ -344,7 +277,7 @@ class EngineSpec(_Record, frozen=True, kw_only=True):
     device: str
     compute_capability: str | None = None
     precision: PrecisionSpec
-    options: dict[str, str | int | float | bool | None] = {}
+    options: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
     io: tuple[IOTensor, ...]
     plan_sha256: str
     plan_bytes: int

@@ -15,6 +15,7 @@ from edgeseg.errors import SpecError
 from edgeseg.files import read_file, sha256_of, write_atomically
 from edgeseg.graph.qdq import LARGEST_CODE, QuantisedKind
 from edgeseg.packages import require
+from edgeseg.records import Record
 from edgeseg.spec import CalibrationMethod, InputSpec
 
 __all__ = ["Calibration", "CalibrationKey", "differences", "read_calibration", "write_calibration"]
@@ -34,11 +35,7 @@ WORDS = {
 }
 
 
-class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Strict on reading, as the records of ``edgeseg.spec``."""
-
-
-class CalibrationKey(_Record, frozen=True, kw_only=True):
+class CalibrationKey(Record, frozen=True, kw_only=True):
     """All that the result of a calibration depends on; known before any image is run.
 
     Attributes:
@@ -95,7 +92,7 @@ class CalibrationKey(_Record, frozen=True, kw_only=True):
         )
 
 
-class Calibration(_Record, frozen=True, kw_only=True):
+class Calibration(Record, frozen=True, kw_only=True):
     """One scale per tensor, and what they are of; ``net.calibration.json``.
 
     Attributes:

@@ -232,7 +232,8 @@ def _calibrated(
             watch.note(f"ranges are taken from {path} ({recorded.images} images)")
             return recorded
         watch.note(f"calibrated anew: in {path} differs {', '.join(differing)}")
-    if not os.access(path.parent, os.W_OK):  # before an hour's work, not after it
+    folder = next(one for one in path.absolute().parents if one.exists())
+    if not os.access(folder, os.W_OK):  # before an hour's work, not after it
         raise OutputError(f"{path} cannot be written", "choose another place with --calibration")
     ranges = _ranges(source, images, tensors, calibration.method, calibration.percentile, watch)
     for name in ranges.constant[:SHOWN_NODES]:

@@ -158,10 +158,14 @@ def choose_kept(
     ``frames`` are the promise's; whoever opens them before the calibration finds a wrong path before the work.
 
     Raises:
-        OptionsError: both.
+        OptionsError: both, or nodes are named where nothing is quantised.
         DataError: a frame was calibrated on.
     """
-    if promise is None or frames is None or (kind != "int8" and kind != "fp8"):
+    if kind != "int8" and kind != "fp8":
+        if kept:
+            raise OptionsError(f"nothing is quantised in {kind} that could be kept from it", "leave --keep out")
+        return Choice()
+    if promise is None or frames is None:
         return Choice(kept=frozenset(kept))
     if kept:
         raise OptionsError("the search decides itself what is kept", "leave --keep or --max-miou-drop out")

@@ -10,6 +10,7 @@ import msgspec
 
 from edgeseg.errors import SpecError
 from edgeseg.files import read_file, write_atomically
+from edgeseg.records import Record
 from edgeseg.spec import PrecisionKind, TrialSpec
 
 __all__ = ["Trials", "trials_path"]
@@ -22,7 +23,7 @@ def trials_path(engine_path: Path) -> Path:
     return engine_path.with_name(engine_path.name + ".search.json")
 
 
-class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Record(Record, frozen=True, kw_only=True):
     """What the file holds; ``key`` is a hash of all that the figures depend on."""
 
     schema: Literal[1] = 1

@@ -11,6 +11,7 @@ import click
 
 from edgeseg.cli.calibration_options import calibration_options
 from edgeseg.cli.console import progress_bar, refuse_overwriting, refuse_unwritable
+from edgeseg.cli.output_options import output_option
 from edgeseg.cli.source_options import source_options
 
 if TYPE_CHECKING:
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
     from edgeseg.graph.qdq import QuantisedKind
 
 __all__ = ["diagnose"]
-
-FORMS = {"json_path": (".json",), "report_path": (".html", ".png")}
-
-
-def _check_ending(_context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
-    endings = FORMS[option.name or ""]
-    if path is not None and path.suffix not in endings:
-        raise click.BadParameter(f"'{path}' must end in {' or '.join(endings)}")
-    return path
 
 
 @click.command()
@@ -43,19 +35,12 @@ def _check_ending(_context: click.Context, option: click.Parameter, path: Path |
     "--precision", type=click.Choice(["int8", "fp8"]), help="[default: what the file is quantised to, else int8]"
 )
 @click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="How many nodes to print.")
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=_check_ending,
-    help="Write all figures there: .json.",
-)
-@click.option(
+@output_option("--json", "json_path", (".json",), "Write all figures there: .json.")
+@output_option(
     "--report",
     "report_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=_check_ending,
-    help="Write a page with table and picture, .html, or the picture alone, .png.",
+    (".html", ".png"),
+    "Write a page with table and picture, .html, or the picture alone, .png.",
 )
 @calibration_options
 @source_options

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeseg.cli.console import count_bar, refuse_overwriting, refuse_unwritable
+from edgeseg.cli.output_options import output_option
 
 if TYPE_CHECKING:
     from edgeseg.data import LAYOUTS
@@ -18,13 +19,6 @@ __all__ = ["evaluate"]
 
 #: those of ``edgeseg.data.LAYOUTS``, which --help does not wait for; a test holds them equal
 LAYOUT_NAMES = ("auto", "plain", "cityscapes", "cityscapes-ids", "voc", "ade20k", "camvid")
-
-
-def _check_ending(_context: click.Context, option: click.Parameter, path: Path | None) -> Path | None:
-    ending = {"json_path": ".json", "report_path": ".html"}[option.name or ""]
-    if path is not None and path.suffix != ending:
-        raise click.BadParameter(f"'{path}' must end in {ending}")
-    return path
 
 
 @click.command()
@@ -49,19 +43,12 @@ def _check_ending(_context: click.Context, option: click.Parameter, path: Path |
     help="Label id that does not count; what the layout, else the model says without it.",
 )
 @click.option("--skip-bad", is_flag=True, help="Pass over frames that cannot be read or lack a label, and name them.")
-@click.option(
-    "--json",
-    "json_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=_check_ending,
-    help="Write all figures there: .json.",
-)
-@click.option(
+@output_option("--json", "json_path", (".json",), "Write all figures there: .json.")
+@output_option(
     "--report",
     "report_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=_check_ending,
-    help="Write a page with confusion matrix and worst frames: .html.",
+    (".html",),
+    "Write a page with confusion matrix and worst frames: .html.",
 )
 def evaluate(
     engines: tuple[Path, ...],

@@ -69,6 +69,7 @@ def test_ranges_are_taken_from_the_file_the_second_time(edgeseg: Any, chain: Any
         (["build-engine", "net.onnx", "--calib-method", "max"], "--calib-method does nothing without --calib-data"),
         (["build-engine", "net.onnx", "--precision", "bf16", "--calib-data", "IMAGES"], "do nothing for bf16"),
         (["build-engine", "net.onnx", "--precision", "int4"], "int4"),
+        (["build-engine", "net.onnx", "--keep", "node_conv2d"], "nothing is quantised in fp32"),
     ],
 )
 def test_a_wrong_use_is_told_before_anything_is_done(
