@@ -8,6 +8,16 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from edgeseg.engine_spec import (
+    DlaShare,
+    HardwareCompatibility,
+    IOTensor,
+    LeanRuntime,
+    PlanFacts,
+    Portability,
+    TensorLayout,
+    Verified,
+)
 from edgeseg.errors import SpecError
 from edgeseg.files import atomic_path, read_file, sha256_of
 from edgeseg.precision_spec import (
@@ -26,8 +36,10 @@ __all__ = [
     "CalibrationMethod",
     "ClassSpec",
     "Colour",
+    "DlaShare",
     "EngineSpec",
     "FrameOptions",
+    "HardwareCompatibility",
     "HeadSpec",
     "HighPrecision",
     "IOTensor",
@@ -35,14 +47,19 @@ __all__ = [
     "Interpolation",
     "LabelSpec",
     "Layout",
+    "LeanRuntime",
     "ModelSpec",
+    "PlanFacts",
+    "Portability",
     "PrecisionKind",
     "PrecisionSpec",
     "ProfileSpec",
     "ResizeRule",
     "SearchSpec",
+    "TensorLayout",
     "TrialSpec",
     "UpsampleSpec",
+    "Verified",
     "read_engine_spec",
     "read_labels",
     "read_model_spec",
@@ -194,13 +211,14 @@ class UpsampleSpec(Record, frozen=True, kw_only=True):
 class HeadSpec(Record, frozen=True, kw_only=True):
     """What leaves the net, in ``layout``, and what the runtime makes of it.
 
-    ``scores`` (float32) are enlarged as ``upsample`` says; then ``argmax`` takes the best class, lowest on a tie, and
+    ``scores`` are enlarged as ``upsample`` says; then ``argmax`` takes the best class, lowest on a tie, and
     ``threshold`` (one channel) takes class 1 where the score is above ``threshold``. Scores are logits, or
     ``probabilities`` where a net's activation comes before its upsampling and so has to stay in the graph. ``ids``
     are finished class ids (int32, one channel); they are enlarged by nearest neighbour.
 
     ``cut`` names the nodes that were cut off the net's end and are done by the runtime instead, in their order, and
-    ``uncut_hw`` the size of the mask that they made.
+    ``uncut_hw`` the size of the mask that they made. ``scores_dtype`` is what the scores leave in; those of int8 are
+    multiplied by ``scale``.
     """
 
     output: str
@@ -213,17 +231,21 @@ class HeadSpec(Record, frozen=True, kw_only=True):
     layout: Layout = "NCHW"
     cut: tuple[str, ...] = ()
     uncut_hw: tuple[int, int] | None = None
+    scores_dtype: Literal["float32", "float16", "int8"] = "float32"
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.scale <= 0.0 or (self.scale != 1.0 and self.scores_dtype != "int8"):
+            raise ValueError(f"scale {self.scale} does not fit {self.scores_dtype} scores")
         if (self.channels == 1) == (self.decision == "argmax"):
             raise ValueError(f"decision {self.decision} does not fit {self.channels} channel(s)")
         if not 1 <= self.channels <= MAX_CLASSES:
             raise ValueError(f"{self.channels} channels: 1 to {MAX_CLASSES} fit a uint8 mask")
 
     @property
-    def dtype(self) -> Literal["float32", "int32"]:
+    def dtype(self) -> Literal["float32", "float16", "int8", "int32"]:
         """Of the output tensor."""
-        return "int32" if self.decision == "ids" else "float32"
+        return "int32" if self.decision == "ids" else self.scores_dtype
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -258,17 +280,25 @@ class ModelSpec(Record, frozen=True, kw_only=True):
             raise ValueError(f"{len(self.labels.classes)} class names for a head of {expected} classes")
 
 
-class IOTensor(Record, frozen=True, kw_only=True):
-    """One input or output of an engine; ``shape`` is what the engine takes, in the layout that the model says."""
-
-    name: str
-    mode: Literal["input", "output"]
-    dtype: Literal["float32", "uint8", "int32"] = "float32"
-    shape: tuple[int, ...]
-
-
 class EngineSpec(Record, frozen=True, kw_only=True):
-    """What one engine file is, for whom it was built, and its model; ``net.engine.json`` beside ``net.engine``."""
+    """What one engine file is, for whom it was built, and its model; ``net.engine.json`` beside ``net.engine``.
+
+    Attributes:
+        model: what it expects and means; the input's size is that of the first profile's optimum.
+        backend_version: of the library that built it.
+        device: that it was built for, by its name.
+        compute_capability: of the devices that it was built for, as in ``8.6, 8.9``; None of a CPU.
+        driver: the CUDA version of the driver that it was built with; None where there was none.
+        precision: of its layers.
+        options: what the builder used.
+        io: its tensors.
+        profiles: the shapes that it takes; without one that of its tensors.
+        portability: where it loads beside.
+        dla: what DLA takes of it; None where that was not asked for.
+        facts: what the back end says of it; None where the machine that built it could not ask.
+        verified: how its masks compared with float32; None where that was not asked for.
+        build_key: hash of all that went into the build; the same key is the same build.
+    """
 
     schema: Literal[1] = 1
     model: ModelSpec
@@ -276,9 +306,16 @@ class EngineSpec(Record, frozen=True, kw_only=True):
     backend_version: str
     device: str
     compute_capability: str | None = None
+    driver: str | None = None
     precision: PrecisionSpec
     options: dict[str, str | int | float | bool | None] = msgspec.field(default_factory=dict)
     io: tuple[IOTensor, ...]
+    profiles: tuple[ProfileSpec, ...] = ()
+    portability: Portability = Portability()
+    dla: DlaShare | None = None
+    facts: PlanFacts | None = None
+    verified: Verified | None = None
+    build_key: str | None = None
     plan_sha256: str
     plan_bytes: int
 

@@ -16,7 +16,16 @@ from edgeseg.builder.measuring import Measured
 from edgeseg.errors import BuildError
 from edgeseg.files import sha256_of
 from edgeseg.graph.saving import save_graph
-from edgeseg.spec import EngineSpec, HighPrecision, IOTensor, ModelSpec, PrecisionKind, PrecisionSpec, SearchSpec
+from edgeseg.spec import (
+    EngineSpec,
+    HighPrecision,
+    IOTensor,
+    ModelSpec,
+    PrecisionKind,
+    PrecisionSpec,
+    ProfileSpec,
+    SearchSpec,
+)
 
 __all__ = ["Choice", "build_master", "described", "engine_spec", "high_precision_of"]
 
@@ -43,6 +52,7 @@ def build_master(
     high: HighPrecision,
     *,
     kept: Collection[str] = (),
+    profiles: tuple[ProfileSpec, ...] = (),
     progress: Progress = lambda fraction, step: None,
 ) -> Built:
     """Build one precision of a net.
@@ -53,6 +63,7 @@ def build_master(
         kind: of the layers.
         high: of what is not quantised.
         kept: names of nodes that could be quantised and shall not be.
+        profiles: the shapes that the plan takes; the graph's own without one.
         progress: told of every step of the build.
     Raises:
         BuildError: names the nodes that the back end refuses.
@@ -61,7 +72,9 @@ def build_master(
         path = Path(folder) / "net.onnx"
         save_graph(backend.adapted(master.graph(kind, high, kept=kept)), path)
         try:
-            return backend.build(path, precision=kind, progress=lambda fraction, step: progress(fraction, BUILD))
+            return backend.build(
+                path, precision=kind, profiles=profiles, progress=lambda fraction, step: progress(fraction, BUILD)
+            )
         except BuildError as error:
             raise explained(error, backend, master.model, path) from error
 

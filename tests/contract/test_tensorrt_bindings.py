@@ -29,8 +29,8 @@ pytestmark = pytest.mark.contract
 ROOT = Path(edgeseg.__file__).parent
 SOURCES = [
     ROOT / "trt_api.py",
-    ROOT / "builder" / "backends" / "tensorrt.py",
-    ROOT / "builder" / "backends" / "build_monitor.py",
+    ROOT / "builder" / "backends" / "tensorrt" / "backend.py",
+    ROOT / "builder" / "backends" / "tensorrt" / "monitor.py",
     ROOT / "runtime" / "engines" / "tensorrt.py",
 ]
 WHEELS = [

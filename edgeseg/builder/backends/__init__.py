@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edgeseg.builder.backends.base import BuilderBackend
+from edgeseg.errors import OptionsError
 from edgeseg.spec import BackendName
+
+if TYPE_CHECKING:
+    from edgeseg.builder.backends.tensorrt import TensorRTOptions
 
 __all__ = ["BuilderBackend", "best_backend", "open_backend"]
 
@@ -22,16 +28,23 @@ def best_backend() -> BackendName:
     return "openvino"
 
 
-def open_backend(name: BackendName) -> BuilderBackend:
+def open_backend(name: BackendName, options: TensorRTOptions | None = None) -> BuilderBackend:
     """The builder of that name.
 
+    Args:
+        name: which.
+        options: for TensorRT and TensorRT-RTX.
     Raises:
         MissingPackageError: its package is not installed.
+        OptionsError: the options are not for that back end.
+        BuildError: the installed version has not what the options ask for.
     """
     if name == "openvino":
+        if options is not None:
+            raise OptionsError("the options of TensorRT's builder mean nothing to openvino", "leave them out")
         from edgeseg.builder.backends.openvino import OpenVINOBackend
 
         return OpenVINOBackend()
     from edgeseg.builder.backends.tensorrt import TensorRTBackend
 
-    return TensorRTBackend(name)
+    return TensorRTBackend(name, options)

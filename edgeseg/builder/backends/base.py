@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeseg.spec import BackendName, HighPrecision, PrecisionKind
+from edgeseg.spec import (
+    BackendName,
+    DlaShare,
+    HighPrecision,
+    PlanFacts,
+    Portability,
+    PrecisionKind,
+    ProfileSpec,
+    TensorLayout,
+)
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -22,12 +31,23 @@ OptionValue = str | int | float | bool | None
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A plan and what its sidecar must say about it."""
+    """A plan and what its sidecar must say about it; see EngineSpec.
+
+    Attributes:
+        notes: what the user should know, a line each.
+        weights: the ONNX file that a stripped plan gets its weights from, as one file; None for a whole plan.
+    """
 
     plan: bytes
     device: str
     compute_capability: str | None
     options: dict[str, OptionValue]
+    driver: str | None = None
+    portability: Portability = field(default_factory=Portability)
+    dla: DlaShare | None = None
+    facts: PlanFacts | None = None
+    notes: tuple[str, ...] = ()
+    weights: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +63,8 @@ class BuilderBackend(ABC):
     """Turns a prepared ONNX graph (precision is in the graph) into a plan."""
 
     name: BackendName
+    #: how the image and the scores lie in memory, input first
+    formats: tuple[TensorLayout, TensorLayout] = ("linear", "linear")
     #: the type of what INT8 and FP8 leave unquantised on this back end
     high_precision: HighPrecision
 
@@ -65,12 +87,20 @@ class BuilderBackend(ABC):
         return model
 
     @abstractmethod
-    def build(self, onnx_path: Path, *, precision: PrecisionKind, progress: Progress) -> Built:
+    def build(
+        self,
+        onnx_path: Path,
+        *,
+        precision: PrecisionKind,
+        profiles: tuple[ProfileSpec, ...] = (),
+        progress: Progress,
+    ) -> Built:
         """Build a plan.
 
         Args:
             onnx_path: an ONNX file, weights inside or beside it, whose node types already carry the precision.
             precision: which; ``refuse`` has let it pass.
+            profiles: the shapes of the image input, where the graph leaves them open.
             progress: told of every step.
         Raises:
             BuildError: with the library's last words.

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeseg.builder.backends.base import BuilderBackend, Built, Progress, Refusal
-from edgeseg.errors import BuildError
+from edgeseg.errors import BuildError, OptionsError
 from edgeseg.graph.unsigned import unsigned_at_joins
 from edgeseg.packages import require
 from edgeseg.runtime.engines.openvino import InferencePrecision, cpu_properties
-from edgeseg.spec import BackendName, HighPrecision, PrecisionKind
+from edgeseg.spec import BackendName, HighPrecision, PrecisionKind, ProfileSpec
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -59,7 +59,19 @@ class OpenVINOBackend(BuilderBackend):
     def adapted(self, model: ir.Model) -> ir.Model:
         return unsigned_at_joins(model)
 
-    def build(self, onnx_path: Path, *, precision: PrecisionKind, progress: Progress) -> Built:
+    def build(
+        self,
+        onnx_path: Path,
+        *,
+        precision: PrecisionKind,
+        profiles: tuple[ProfileSpec, ...] = (),
+        progress: Progress,
+    ) -> Built:
+        if profiles:
+            raise OptionsError(
+                "an openvino engine takes one shape, profiles are TensorRT's",
+                "leave the shapes out, or use --input-size",
+            )
         progress(0.0, "compile")
         inference: InferencePrecision = "bf16" if precision == "bf16" else "f32"
         core = self._openvino.Core()

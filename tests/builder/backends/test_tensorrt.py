@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeseg.builder.backends.build_monitor import BuildMonitor, run_stoppable
-from edgeseg.builder.backends.tensorrt import TensorRTBackend
-from edgeseg.errors import BuildError
+from edgeseg.builder.backends.tensorrt import TensorRTBackend, TensorRTOptions
+from edgeseg.builder.backends.tensorrt.monitor import BuildMonitor, run_stoppable
+from edgeseg.errors import BuildError, OptionsError
 from edgeseg.spec import PrecisionKind
 from edgeseg.trt_api import driver_state, load_api
 
@@ -63,15 +63,15 @@ def test_rtx_without_a_card_builds_for_every_generation_from_ampere_on(make_net:
 
 
 def test_a_given_workspace_is_what_the_builder_used(make_net: MakeNet) -> None:
-    built = TensorRTBackend("tensorrt-rtx", workspace_bytes=1 << 26).build(
+    built = TensorRTBackend("tensorrt-rtx", TensorRTOptions(pools=(("workspace", 1 << 26),))).build(
         make_net("fp32"), precision="fp32", progress=ignore
     )
     assert built.options["workspace_bytes"] == 1 << 26
 
 
 def test_a_workspace_below_one_byte_is_refused() -> None:
-    with pytest.raises(BuildError, match="workspace is 0 bytes"):
-        TensorRTBackend("tensorrt-rtx", workspace_bytes=0)
+    with pytest.raises(OptionsError, match="memory pool workspace is 0 bytes"):
+        TensorRTOptions(pools=(("workspace", 0),))
 
 
 def test_progress_comes_in_the_callers_thread_never_falls_and_ends_at_one(make_net: MakeNet) -> None:
@@ -106,7 +106,7 @@ def test_an_empty_model_is_refused(tmp_path: Path) -> None:
 
 @without_driver
 def test_a_failed_build_carries_tensorrts_last_words(make_net: MakeNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgeseg.builder.backends import tensorrt as backend
+    from edgeseg.builder.backends.tensorrt import backend
     from edgeseg.trt_api import DriverState
 
     claimed = DriverState(is_working=True, device_name="a card that is not there", compute_capability="8.9")
@@ -116,7 +116,7 @@ def test_a_failed_build_carries_tensorrts_last_words(make_net: MakeNet, monkeypa
 
 
 def test_rtx_refuses_int8_on_turing_whose_weights_it_keeps_in_floating_point(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgeseg.builder.backends import tensorrt as backend
+    from edgeseg.builder.backends.tensorrt import backend
     from edgeseg.trt_api import DriverState
 
     turing = DriverState(is_working=True, device_name="RTX 2080", compute_capability="7.5")
@@ -132,7 +132,7 @@ def test_rtx_refuses_int8_on_turing_whose_weights_it_keeps_in_floating_point(mon
 def test_a_card_without_products_in_a_type_is_refused_with_the_reason(
     precision: PrecisionKind, capability: str, needed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgeseg.builder.backends import tensorrt as backend
+    from edgeseg.builder.backends.tensorrt import backend
     from edgeseg.trt_api import DriverState
 
     card = DriverState(is_working=True, device_name="a card", compute_capability=capability)

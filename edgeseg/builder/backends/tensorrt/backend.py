@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.builder.backends.base import BuilderBackend, Built, OptionValue, Progress, Refusal
-from edgeseg.builder.backends.build_monitor import BuildMonitor, run_stoppable
+from edgeseg.builder.backends.tensorrt.monitor import BuildMonitor, run_stoppable
+from edgeseg.builder.backends.tensorrt.options import TensorRTOptions
 from edgeseg.errors import BuildError
 from edgeseg.packages import require
-from edgeseg.spec import HighPrecision, PrecisionKind
+from edgeseg.spec import HighPrecision, PrecisionKind, ProfileSpec
 from edgeseg.trt_api import DriverState, TensorRTName, TrtApi, driver_state, load_api
 
 __all__ = ["TensorRTBackend"]
@@ -45,19 +46,17 @@ class TensorRTBackend(BuilderBackend):
 
     Args:
         name: which of the two packages builds.
-        workspace_bytes: scratch memory that a layer may use; TensorRT's own limit without it.
+        options: see TensorRTOptions.
     Raises:
         MissingPackageError: the package is absent.
-        BuildError: ``workspace_bytes`` is below 1.
     """
 
     high_precision: HighPrecision = "fp16"
 
-    def __init__(self, name: TensorRTName, *, workspace_bytes: int | None = None) -> None:
-        if workspace_bytes is not None and workspace_bytes < 1:
-            raise BuildError(f"workspace is {workspace_bytes} bytes", "give at least 1, or leave it out")
+    def __init__(self, name: TensorRTName, options: TensorRTOptions | None = None) -> None:
         self.name = name
-        self._workspace_bytes = workspace_bytes
+        self._options = options or TensorRTOptions()
+        self._workspace_bytes = dict(self._options.pools).get("workspace")
         self._api = load_api(name)
 
     @property
@@ -89,7 +88,14 @@ class TensorRTBackend(BuilderBackend):
                 "take fp16, or --backend tensorrt",
             )
 
-    def build(self, onnx_path: Path, *, precision: PrecisionKind, progress: Progress) -> Built:
+    def build(
+        self,
+        onnx_path: Path,
+        *,
+        precision: PrecisionKind,
+        profiles: tuple[ProfileSpec, ...] = (),
+        progress: Progress,
+    ) -> Built:
         """Build a plan; Ctrl-C stops it at the builder's next step and leaves nothing behind.
 
         Args:
@@ -99,6 +105,7 @@ class TensorRTBackend(BuilderBackend):
         Raises:
             BuildError: no driver, an operator is refused, or the builder failed; with the log's last lines.
         """
+        del profiles
         driver = self._driver()
         monitor = BuildMonitor()
         built = run_stoppable(

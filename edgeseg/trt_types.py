@@ -1,0 +1,45 @@
+"""Own the names of TensorRT's classes in our annotations. Import no package.
+
+Three packages have these classes (``tensorrt``, ``tensorrt_rtx``, ``tensorrt_lean``), in many versions, and none may be
+there. So here every name stands for anything, and a test puts the real classes of each version in this module's place
+and has all our code that uses them checked against these: whatever holds an object of TensorRT's is annotated so.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+__all__ = [
+    "Builder",
+    "EngineInspector",
+    "IBuilderConfig",
+    "ICudaEngine",
+    "IExecutionContext",
+    "ILayer",
+    "ILogger",
+    "INetworkDefinition",
+    "IOptimizationProfile",
+    "ITensor",
+    "ITimingCache",
+    "OnnxParser",
+    "ParserError",
+    "Runtime",
+    "TrtModule",
+]
+
+#: the package itself
+TrtModule: TypeAlias = Any
+Builder: TypeAlias = Any
+EngineInspector: TypeAlias = Any
+IBuilderConfig: TypeAlias = Any
+ICudaEngine: TypeAlias = Any
+IExecutionContext: TypeAlias = Any
+ILayer: TypeAlias = Any
+ILogger: TypeAlias = Any
+INetworkDefinition: TypeAlias = Any
+IOptimizationProfile: TypeAlias = Any
+ITensor: TypeAlias = Any
+ITimingCache: TypeAlias = Any
+OnnxParser: TypeAlias = Any
+ParserError: TypeAlias = Any
+Runtime: TypeAlias = Any
