@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from edgeseg.errors import InputError, OutputError
 
 __all__ = [
     "atomic_path",
     "flush_to_disk",
+    "locked",
     "output_errors",
     "read_file",
     "sha256_of",
     "sha256_of_file",
     "write_atomically",
+    "write_together",
 ]
 
 BLOCK_BYTES = 1 << 20
@@ -76,19 +80,29 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder cannot be written, or the device is full.
     """
+    with _temporary_beside(path) as temporary, output_errors(path):
+        yield temporary
+        _finish(temporary)
+        temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _temporary_beside(path: Path) -> Iterator[Path]:
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=f".part{path.suffix}", dir=path.parent)
         os.close(handle)
     temporary = Path(name)
     try:
-        with output_errors(path):
-            yield temporary
-            flush_to_disk(temporary)
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _finish(temporary: Path) -> None:
+    """On disk, and with the rights of any new file."""
+    flush_to_disk(temporary)
+    temporary.chmod(0o666 & ~_umask())
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
@@ -99,6 +113,62 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def write_together(files: Sequence[tuple[Path, bytes]]) -> None:
+    """Write files that belong together: all are on disk under temporary names before the first takes its own.
+
+    Two callers with the same first file do so one after another, so what lies there in the end is one caller's.
+
+    Args:
+        files: all in one folder; the last to appear, which the others are read for, comes first.
+    Raises:
+        OutputError: the folder cannot be written, or the device is full; what was there before is left.
+    """
+    with contextlib.ExitStack() as stack:
+        ready: list[tuple[Path, Path]] = []
+        for path, data in files:
+            temporary = stack.enter_context(_temporary_beside(path))
+            with output_errors(path):
+                if path.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, "a folder is there")
+                temporary.write_bytes(data)
+                _finish(temporary)
+            ready.append((temporary, path))
+        with locked(files[0][0]):
+            for temporary, path in reversed(ready):
+                with output_errors(path):
+                    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out while the block runs; nothing is left beside ``path``.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.lock")
+    with output_errors(beside):
+        file = _held(beside)
+    try:
+        yield
+    finally:
+        beside.unlink(missing_ok=True)
+        file.close()
+
+
+def _held(path: Path) -> IO[bytes]:
+    """The lock's file, held; its last holder may have removed it while this one waited."""
+    import fcntl
+
+    while True:
+        file = path.open("wb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
 
 
 def flush_to_disk(path: Path) -> None:

@@ -19,7 +19,7 @@ from edgeseg.engine_spec import (
     Verified,
 )
 from edgeseg.errors import SpecError
-from edgeseg.files import atomic_path, read_file, sha256_of
+from edgeseg.files import read_file, sha256_of, write_together
 from edgeseg.precision_spec import (
     CalibrationMethod,
     HighPrecision,
@@ -65,6 +65,7 @@ __all__ = [
     "read_model_spec",
     "sidecar_bytes",
     "sidecar_path",
+    "weights_path",
     "write_with_sidecar",
 ]
 
@@ -328,17 +329,24 @@ def sidecar_path(path: Path) -> Path:
     return path.with_suffix(".json") if path.suffix == ".onnx" else path.with_name(path.name + ".json")
 
 
-def write_with_sidecar(path: Path, data: bytes, spec: ModelSpec | EngineSpec) -> None:
-    """Write a file and its sidecar (indented JSON): both appear whole, or neither.
+def write_with_sidecar(path: Path, data: bytes, spec: ModelSpec | EngineSpec, *, weights: bytes | None = None) -> None:
+    """Write a file, its sidecar (indented JSON) and a stripped plan's weights: all appear whole, or none.
 
+    Args:
+        path: of the file.
+        data: what it holds.
+        spec: what its sidecar says.
+        weights: the ONNX file that ``weights_path`` names; None for what has its weights inside.
     Raises:
         OutputError: the folder cannot be written, or the device is full.
     """
-    beside = sidecar_path(path)
-    with atomic_path(path) as file:
-        file.write_bytes(data)
-        with atomic_path(beside) as sidecar:
-            sidecar.write_bytes(sidecar_bytes(spec))
+    files = [(path, data), (sidecar_path(path), sidecar_bytes(spec))]
+    write_together([*files, (weights_path(path), weights)] if weights is not None else files)
+
+
+def weights_path(engine_path: Path) -> Path:
+    """Where a stripped plan's weights are: ``net.engine`` -> ``net.engine.onnx``."""
+    return engine_path.with_name(engine_path.name + ".onnx")
 
 
 def sidecar_bytes(spec: ModelSpec | EngineSpec) -> bytes:

@@ -3,42 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeseg.builder.backends import open_backend
 from edgeseg.builder.backends.base import Progress
-from edgeseg.builder.measuring import CalibrationOptions, measured
+from edgeseg.builder.build_options import BuildOptions, VerifyOptions
+from edgeseg.builder.measuring import measured
 from edgeseg.builder.plans import build_master, described, engine_spec, high_precision_of
-from edgeseg.builder.promise import Promise, choose_kept, kept_words
-from edgeseg.builder.source import SourceOptions, open_source
+from edgeseg.builder.promise import choose_kept, kept_words
+from edgeseg.builder.source import open_source
 from edgeseg.builder.trials import trials_path
-from edgeseg.spec import BackendName, EngineSpec, PrecisionKind, write_with_sidecar
+from edgeseg.errors import OptionsError
+from edgeseg.spec import EngineSpec, write_with_sidecar
 
-__all__ = ["BuildOptions", "build_engine"]
+__all__ = ["BuildOptions", "VerifyOptions", "build_engine"]
 
 CALIBRATE = "calibrate"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildOptions:
-    """What to build.
-
-    Attributes:
-        backend: for whom.
-        precision: of the layers; without it what the file was quantised to, or fp32.
-        calibration: for int8 and fp8, and for fp16 if the net's own pictures shall decide what float16 cannot hold.
-        source: what becomes of the graph first.
-        promise: what int8 and fp8 may cost; nodes keep the higher precision until it holds.
-        kept: nodes that could be quantised and shall keep the higher precision; not with ``promise``.
-    """
-
-    backend: BackendName
-    precision: PrecisionKind | None = None
-    calibration: CalibrationOptions | None = None
-    source: SourceOptions = field(default_factory=SourceOptions)
-    promise: Promise | None = None
-    kept: tuple[str, ...] = ()
 
 
 def build_engine(
@@ -65,10 +45,17 @@ def build_engine(
         MissingPackageError: the back end or Model Optimizer is not installed.
         OutputError: the engine cannot be written.
     """
-    backend = open_backend(options.backend)
+    _check(options)
+    backend = open_backend(options.backend, options.tensorrt)
     if options.precision is not None:
         backend.refuse(options.precision)
-    source = open_source(onnx_path, options.source, keeps_foreign=backend.name == "openvino", note=note)
+    source = open_source(
+        onnx_path,
+        options.source,
+        size_hw=options.profiles[0].optimum[1:] if options.profiles else None,
+        keeps_foreign=backend.name == "openvino",
+        note=note,
+    )
     kind = options.precision or (source.quantisation.kind if source.quantisation else "fp32")
     backend.refuse(kind)
     frames = options.promise.frames(kind) if options.promise else None
@@ -96,8 +83,19 @@ def build_engine(
     )
     if choice.kept:
         note(kept_words(source.model, choice.kept, high))
-    built = build_master(found.master, backend, kind, high, kept=choice.kept, progress=progress)
-    spec = engine_spec(source.spec, backend, built, described(found, kind, high, choice))
-    write_with_sidecar(engine_path, built.plan, spec)
+    built = build_master(
+        found.master, backend, kind, high, kept=choice.kept, profiles=options.profiles, progress=progress
+    )
+    for text in built.notes:
+        note(text)
+    spec = engine_spec(source.spec, backend, built, described(found, kind, high, choice), profiles=options.profiles)
+    write_with_sidecar(engine_path, built.plan, spec, weights=built.weights)
     trials_path(engine_path).unlink(missing_ok=True)  # the sidecar says it all
     return spec
+
+
+def _check(options: BuildOptions) -> None:
+    if options.scores != "float32":
+        raise OptionsError(f"scores leave the engine in float32, not in {options.scores}", "leave --scores out")
+    if options.verify is not None:
+        raise OptionsError("an engine cannot be compared with float32 yet", "leave --verify out")

@@ -20,11 +20,14 @@ from edgeseg.spec import (
     EngineSpec,
     HighPrecision,
     IOTensor,
+    Layout,
     ModelSpec,
+    Portability,
     PrecisionKind,
     PrecisionSpec,
     ProfileSpec,
     SearchSpec,
+    TensorLayout,
 )
 
 __all__ = ["Choice", "build_master", "described", "engine_spec", "high_precision_of"]
@@ -92,25 +95,76 @@ def described(found: Measured, kind: PrecisionKind, high: HighPrecision, choice:
     )
 
 
-def engine_spec(model: ModelSpec, backend: BuilderBackend, built: Built, precision: PrecisionSpec) -> EngineSpec:
-    """The sidecar of a plan."""
+def engine_spec(
+    model: ModelSpec,
+    backend: BuilderBackend,
+    built: Built,
+    precision: PrecisionSpec,
+    *,
+    profiles: tuple[ProfileSpec, ...] = (),
+    build_key: str | None = None,
+) -> EngineSpec:
+    """The sidecar of a plan.
+
+    Args:
+        model: what it expects and means, at the size of the first profile's optimum.
+        backend: that built it.
+        built: the plan.
+        precision: of its layers.
+        profiles: that it was built with.
+        build_key: hash of all that went into it.
+    """
     return EngineSpec(
         model=model,
         backend=backend.name,
         backend_version=backend.version,
         device=built.device,
         compute_capability=built.compute_capability,
+        driver=built.driver,
         precision=precision,
         options=built.options,
-        io=_io_tensors(model),
+        io=_io_tensors(model, backend.formats, profiles),
+        profiles=profiles,
+        portability=_portability(built),
+        dla=built.dla,
+        facts=built.facts,
+        build_key=build_key,
         plan_sha256=sha256_of(built.plan),
         plan_bytes=len(built.plan),
     )
 
 
-def _io_tensors(model: ModelSpec) -> tuple[IOTensor, ...]:
+def _portability(built: Built) -> Portability:
+    if built.weights is None:
+        return built.portability
+    return msgspec.structs.replace(built.portability, weights_sha256=sha256_of(built.weights))
+
+
+def _io_tensors(
+    model: ModelSpec, formats: tuple[TensorLayout, TensorLayout], profiles: tuple[ProfileSpec, ...]
+) -> tuple[IOTensor, ...]:
     image, head = model.input, model.head
     return (
-        IOTensor(name=image.name, mode="input", dtype=image.dtype, shape=image.shape),
-        IOTensor(name=head.output, mode="output", dtype=head.dtype, shape=head.shape),
+        IOTensor(
+            name=image.name,
+            mode="input",
+            dtype=image.dtype,
+            shape=_opened(image.shape, image.layout, profiles),
+            format=formats[0],
+        ),
+        IOTensor(
+            name=head.output,
+            mode="output",
+            dtype=head.dtype,
+            shape=_opened(head.shape, head.layout, profiles),
+            format=formats[1],
+        ),
     )
+
+
+def _opened(shape: tuple[int, ...], layout: Layout, profiles: tuple[ProfileSpec, ...]) -> tuple[int, ...]:
+    """With -1 for the sides (batch, height, width) that are not one number in all profiles."""
+    shapes = [one for profile in profiles for one in (profile.minimum, profile.optimum, profile.maximum)]
+    axes = (0, 2, 3) if layout == "NCHW" else (0, 1, 2)
+    is_open = {axis for axis, sides in zip(axes, zip(*shapes, strict=True), strict=False) if len(set(sides)) > 1}
+    return tuple(-1 if axis in is_open else side for axis, side in enumerate(shape))

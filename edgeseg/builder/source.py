@@ -68,6 +68,7 @@ def open_source(
     onnx_path: Path,
     options: SourceOptions,
     *,
+    size_hw: tuple[int, int] | None = None,
     keeps_foreign: bool = False,
     note: Callable[[str], None] = lambda text: None,
 ) -> Source:
@@ -76,6 +77,7 @@ def open_source(
     Args:
         onnx_path: with ``.json`` beside it, or of any origin; quantised or not.
         options: see SourceOptions.
+        size_hw: a profile's optimum, which decides the size instead of the options.
         keeps_foreign: leave a quantisation in the graph that breaks TensorRT's rules, instead of refusing it.
         note: told what was done to the graph.
     Raises:
@@ -84,16 +86,33 @@ def open_source(
         BuildError: it is quantised as TensorRT does not take it.
     """
     graph = read_graph(onnx_path)
-    if sidecar_path(onnx_path).exists():
-        told = read_model_spec(onnx_path, sha256=graph.sha256, weights_sha256=graph.weights_sha256)
-        if told.precision is not None:
-            return _finished(graph, told, options)
-        return _with_sidecar(graph, told, options, keeps_foreign, note)
-    return _without_sidecar(graph, options, keeps_foreign, note)
+    if not sidecar_path(onnx_path).exists():
+        return _without_sidecar(graph, _sized(options, size_hw), keeps_foreign, note)
+    told = read_model_spec(onnx_path, sha256=graph.sha256, weights_sha256=graph.weights_sha256)
+    if told.precision is not None:
+        return _finished(graph, told, options, size_hw)
+    return _with_sidecar(graph, told, _sized(options, size_hw), keeps_foreign, note)
 
 
-def _finished(graph: GraphFile, told: ModelSpec, options: SourceOptions) -> Source:
+def _sized(options: SourceOptions, size_hw: tuple[int, int] | None) -> SourceOptions:
+    if size_hw is None:
+        return options
+    asked = options.prepare.size_hw
+    if asked not in (None, size_hw):
+        raise OptionsError(
+            f"size {asked} is not the first profile's optimum, {size_hw}",
+            "leave one of the two out: the optimum decides",
+        )
+    return dataclasses.replace(options, prepare=dataclasses.replace(options.prepare, size_hw=size_hw))
+
+
+def _finished(graph: GraphFile, told: ModelSpec, options: SourceOptions, size_hw: tuple[int, int] | None) -> Source:
     """What 'edgeseg quantize' wrote is prepared already."""
+    if size_hw not in (None, told.input.size_hw):
+        raise OptionsError(
+            f"{graph.path} was quantised at {told.input.size_hw}, the first profile's optimum is {size_hw}",
+            "let the first profile have its optimum there, or quantise the float32 net at the other size",
+        )
     if options != SourceOptions():
         raise OptionsError(
             f"{graph.path} was prepared when it was quantised",
