@@ -26,6 +26,7 @@ QUANTIZE = [
 ]
 CPU = [*GRAPH, "openvino>=2025.3"]
 TENSORRT = [*GRAPH, "tensorrt>=10.3"]
+LEAN = ["tensorrt-lean>=10.3"]  # runs version-compatible plans; aarch64 wheels from 11 on
 RTX = [*GRAPH, "tensorrt-rtx>=1.4; platform_machine == 'x86_64'"]
 REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
 VIDEO = ["av>=12"]
@@ -78,6 +79,7 @@ setup(
         "quantize": QUANTIZE,
         "cpu": CPU,
         "tensorrt": TENSORRT,
+        "lean": LEAN,
         "rtx": RTX,
         "cuda": ["pycuda>=2024.1", "cuda-bindings>=12.6"],
         "report": REPORT,

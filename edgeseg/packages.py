@@ -28,6 +28,7 @@ EXTRA_OF = {
     "polygraphy.logger": "quantize",
     "openvino": "cpu",
     "tensorrt": "tensorrt",
+    "tensorrt_lean": "lean",
     "tensorrt_rtx": "rtx",
     "pycuda.driver": "cuda",
     "av": "video",

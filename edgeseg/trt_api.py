@@ -11,10 +11,16 @@ from typing import Any, Literal
 
 from edgeseg.packages import require
 
-__all__ = ["DriverState", "LogTail", "TensorRTName", "TrtApi", "driver_state", "load_api"]
+__all__ = ["DriverState", "LogTail", "PackageName", "TensorRTName", "TrtApi", "driver_state", "load_api"]
 
 TensorRTName = Literal["tensorrt", "tensorrt-rtx"]
-MODULES: dict[TensorRTName, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+#: as pip calls them; the lean one runs version-compatible plans and builds nothing
+PackageName = Literal["tensorrt", "tensorrt-rtx", "tensorrt-lean"]
+MODULES: dict[PackageName, str] = {
+    "tensorrt": "tensorrt",
+    "tensorrt-rtx": "tensorrt_rtx",
+    "tensorrt-lean": "tensorrt_lean",
+}
 KEPT_LINES = 6
 # CUdevice_attribute in cuda.h
 COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76
@@ -61,14 +67,14 @@ class TrtApi:
     """One of TensorRT's packages: its module, and the one logger that this process gives it."""
 
     module: ModuleType
-    name: TensorRTName
+    name: PackageName
     version: str
     logger: Any
     log: LogTail
 
 
 @functools.cache
-def load_api(name: TensorRTName) -> TrtApi:
+def load_api(name: PackageName) -> TrtApi:
     """Import the package of a back end, once a process.
 
     TensorRT keeps the first logger it is given for the life of the process and ignores every later one (measured with
