@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
 
@@ -27,6 +29,18 @@ COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76
 NAME_BYTES = 256
 
 
+@dataclass
+class Overheard:
+    """Lines of a stretch of the log."""
+
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """The first error, else the first warning."""
+        return next(iter(self.errors + self.warnings), "its log is silent")
+
+
 class LogTail:
     """The last errors and warnings of TensorRT's log, for our own messages; lines may come from several threads.
 
@@ -41,10 +55,13 @@ class LogTail:
     def __init__(self, keep: int = KEPT_LINES) -> None:
         self._errors: deque[str] = deque(maxlen=keep)
         self._warnings: deque[str] = deque(maxlen=keep)
+        self._listeners: list[Overheard] = []
         self.warnings = 0
 
     def add(self, line: str, *, is_error: bool) -> None:
         """Keep ``line``, in place of the oldest of its kind."""
+        for listener in self._listeners:
+            (listener.errors if is_error else listener.warnings).append(line.strip())
         if is_error:
             self._errors.append(line.strip())
             return
@@ -56,6 +73,16 @@ class LogTail:
         self._errors.clear()
         self._warnings.clear()
         self.warnings = 0
+
+    @contextlib.contextmanager
+    def overheard(self) -> Iterator[Overheard]:
+        """What the library says while the block runs."""
+        said = Overheard()
+        self._listeners.append(said)
+        try:
+            yield said
+        finally:
+            self._listeners.remove(said)
 
     def __str__(self) -> str:
         """The errors; the warnings where there is no error; else a word for silence."""

@@ -19,16 +19,22 @@ __all__ = [
     "ILogger",
     "INetworkDefinition",
     "IOptimizationProfile",
+    "IProgressMonitor",
     "ITensor",
     "ITimingCache",
     "OnnxParser",
+    "OnnxParserRefitter",
     "ParserError",
+    "Refitter",
     "Runtime",
+    "TrtEnum",
     "TrtModule",
 ]
 
 #: the package itself
 TrtModule: TypeAlias = Any
+#: a member of one of its enums, found by name
+TrtEnum: TypeAlias = Any
 Builder: TypeAlias = Any
 EngineInspector: TypeAlias = Any
 IBuilderConfig: TypeAlias = Any
@@ -38,8 +44,11 @@ ILayer: TypeAlias = Any
 ILogger: TypeAlias = Any
 INetworkDefinition: TypeAlias = Any
 IOptimizationProfile: TypeAlias = Any
+IProgressMonitor: TypeAlias = Any
 ITensor: TypeAlias = Any
 ITimingCache: TypeAlias = Any
 OnnxParser: TypeAlias = Any
+OnnxParserRefitter: TypeAlias = Any
 ParserError: TypeAlias = Any
+Refitter: TypeAlias = Any
 Runtime: TypeAlias = Any

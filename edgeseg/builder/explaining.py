@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgeseg.builder.backends.base import BuilderBackend, Refusal
 from edgeseg.errors import BuildError
-from edgeseg.graph.access import described
+from edgeseg.graph.access import described, input_words
 from edgeseg.graph.rewrites import unsupported
 
 if TYPE_CHECKING:
@@ -29,12 +29,13 @@ def explained(error: BuildError, backend: BuilderBackend, model: ir.Model, onnx_
         onnx_path: what was built.
     """
     nodes = {node.name: described(node) for node in model.graph.all_nodes()}
+    given = {described(node): input_words(node) for node in model.graph.all_nodes()}
     refused = [(_words(one, nodes), one.reason) for one in backend.refused(onnx_path) if one.node]
     known = unsupported(model) if backend.name != "openvino" else []
     refused = refused or [(one.node, one.reason) for one in known]  # a few pass the parser and fail in the builder
     if not refused:
         return error
-    told = "; ".join(f"{node}: {reason}" for node, reason in refused[:SHOWN_NODES])
+    told = "; ".join(f"{node}, given {given.get(node, '?')}: {reason}" for node, reason in refused[:SHOWN_NODES])
     more = f"; and {len(refused) - SHOWN_NODES} more, see 'edgeseg inspect'" if len(refused) > SHOWN_NODES else ""
     hints = {one.node: one.hint for one in known}
     hint = next((hints[node] for node, _ in refused if node in hints), OTHER_OPERATOR)

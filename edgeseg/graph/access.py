@@ -13,7 +13,7 @@ from edgeseg.packages import require
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["attribute", "constant_of", "described", "infer_shapes", "module_path", "shape_of"]
+__all__ = ["attribute", "constant_of", "described", "infer_shapes", "input_words", "module_path", "shape_of"]
 
 #: where torch's exporter notes the modules around a node, outermost first, the operator last
 NAME_SCOPES = "pkg.torch.onnx.name_scopes"
@@ -67,3 +67,9 @@ def described(node: ir.Node) -> str:
     """How a message names a node: ``Resize 'node_up' in decoder.up (Upsample)``."""
     path = module_path(node)
     return f"{node.op_type} '{node.name}'" + (f" in {path}" if path else "")
+
+
+def input_words(node: ir.Node) -> str:
+    """What a node takes, in a message: ``1x3x32x64, 16x3x3x3``; a question mark for what is not known."""
+    shapes = [value.shape for value in node.inputs if value is not None]
+    return ", ".join("?" if shape is None else "x".join(map(str, shape)) or "a number" for shape in shapes) or "nothing"

@@ -90,6 +90,18 @@ def make_net(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def open_net(make_net: Callable[[str], Path]) -> Path:
+    """The FP32 net with batch, height and width left open."""
+    model = onnx.load(make_net("fp32"))
+    for value in (*model.graph.input, *model.graph.output):
+        for index, name in ((0, "batch"), (2, "height"), (3, "width")):
+            value.type.tensor_type.shape.dim[index].dim_param = name
+    path = make_net("fp32").with_name("open.onnx")
+    onnx.save(model, path)
+    return path
+
+
 @pytest.fixture
 def unsupported_net(tmp_path: Path) -> Path:
     """A net whose one node, 'make_determinant', TensorRT has no layer for."""

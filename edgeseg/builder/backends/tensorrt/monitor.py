@@ -1,21 +1,14 @@
-"""Own how far a TensorRT build is and how it is stopped. Know no network and no plan."""
+"""Own how far a TensorRT build is. Know no network and no plan."""
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any, TypeVar
 
 from edgeseg.builder.backends.base import Progress
+from edgeseg.trt_types import IBuilderConfig, IProgressMonitor, TrtModule
 
-__all__ = ["BuildMonitor", "run_stoppable"]
-
-Result = TypeVar("Result")
-Update = tuple[float, str]
+__all__ = ["BuildMonitor"]
 
 
 @dataclass
@@ -36,20 +29,17 @@ class BuildMonitor:
     """TensorRT's tree of phases as one fraction that never goes down; a phase fills one step of its parent.
 
     TensorRT calls it from its own threads, and an exception there would end the process: unknown phases are ignored.
-    Updates go into ``updates``, so that the caller's callback runs in the caller's thread.
+
+    Args:
+        progress: told of every step, one thread at a time.
     """
 
-    def __init__(self) -> None:
-        self.updates: queue.SimpleQueue[Update | None] = queue.SimpleQueue()
-        self._stop = threading.Event()
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._lock = threading.Lock()
         self._phases: dict[str, _Phase] = {}
         self._reached = 0.0
-        self._adapter: Any = None  # TensorRT holds a bare pointer to it
-
-    def stop(self) -> None:
-        """Ask TensorRT to give up at the end of its current step."""
-        self._stop.set()
+        self._adapter: IProgressMonitor = None  # TensorRT holds a bare pointer to it
 
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
         """Open a phase inside its parent's current step."""
@@ -60,23 +50,23 @@ class BuildMonitor:
             self._tell(parent.reached, phase_name)
 
     def step_complete(self, phase_name: str, step: int) -> bool:
-        """Count a step; False stops the build."""
+        """Count a step; True lets the build go on."""
         with self._lock:
             phase = self._phases.get(phase_name)
             if phase is not None:
                 phase.done = step + 1
                 self._tell(phase.reached, phase_name)
-        return not self._stop.is_set()
+        return True
 
     def phase_finish(self, phase_name: str) -> None:
         """Close a phase, whether or not all its steps were reported."""
         with self._lock:
             self._phases.pop(phase_name, None)
 
-    def attach(self, module: ModuleType, config: Any) -> None:
+    def attach(self, module: TrtModule, config: IBuilderConfig) -> None:
         """Let a builder's config report here; this object must outlive the build."""
 
-        def init(adapter: Any) -> None:
+        def init(adapter: IProgressMonitor) -> None:
             module.IProgressMonitor.__init__(adapter)
 
         members = {
@@ -92,26 +82,4 @@ class BuildMonitor:
 
     def _tell(self, fraction: float, step: str) -> None:
         self._reached = max(self._reached, fraction)
-        self.updates.put((self._reached, step))
-
-
-def run_stoppable(work: Callable[[], Result], monitor: BuildMonitor, progress: Progress) -> Result:
-    """Run ``work`` in a thread of its own and report its progress from this one.
-
-    The main thread stays free for Ctrl-C. Whatever ends this function - KeyboardInterrupt, an exception of
-    ``progress`` - stops the build and waits for the thread first, so nothing runs on.
-
-    Returns:
-        What ``work`` returns.
-    Raises:
-        BaseException: what ``work`` or ``progress`` raised.
-    """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="edgeseg-build") as pool:
-        try:
-            future = pool.submit(work)
-            future.add_done_callback(lambda _: monitor.updates.put(None))
-            for fraction, step in iter(monitor.updates.get, None):
-                progress(fraction, step)
-            return future.result()
-        finally:
-            monitor.stop()
+        self._progress(self._reached, step)
