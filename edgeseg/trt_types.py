@@ -24,7 +24,9 @@ __all__ = [
     "ITimingCache",
     "OnnxParser",
     "OnnxParserRefitter",
+    "OnnxParserRefitter",
     "ParserError",
+    "Refitter",
     "Refitter",
     "Runtime",
     "TrtEnum",
@@ -49,6 +51,8 @@ ITensor: TypeAlias = Any
 ITimingCache: TypeAlias = Any
 OnnxParser: TypeAlias = Any
 OnnxParserRefitter: TypeAlias = Any
+OnnxParserRefitter: TypeAlias = Any
 ParserError: TypeAlias = Any
+Refitter: TypeAlias = Any
 Refitter: TypeAlias = Any
 Runtime: TypeAlias = Any

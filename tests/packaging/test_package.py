@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "edgeseg"
 HEAVY = (
     "torch", "onnx", "onnx_ir", "onnxslim", "onnxruntime", "onnxscript", "transformers", "timm", "torchvision",
-    "segmentation_models_pytorch", "modelopt", "tensorrt", "tensorrt_rtx", "pycuda", "cuda", "openvino",
-    "cv2", "av", "matplotlib", "jinja2", "safetensors",
+    "segmentation_models_pytorch", "modelopt", "tensorrt", "tensorrt_rtx", "tensorrt_lean", "pycuda", "cuda",
+    "openvino", "cv2", "av", "matplotlib", "jinja2", "safetensors",
 )  # fmt: skip
 #: from the ground up; a module may import its own floor and those before it. export stands beside the runtime.
 FLOORS = (

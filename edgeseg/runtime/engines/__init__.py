@@ -15,13 +15,13 @@ def load_engine(engine_path: Path, *, slots: int = 1, threads: int | None = None
     """Check an engine file against its sidecar and this machine, then load it.
 
     Args:
-        engine_path: the plan; its sidecar lies beside it.
+        engine_path: the plan; its sidecar lies beside it, and the weights of a stripped one.
         slots: sets of buffers, so how many frames may be in flight.
         threads: CPU threads of a CPU back end; all cores without it.
     Returns:
         The engine; the caller closes it.
     Raises:
-        SpecError: the file or its sidecar is damaged or exchanged.
+        SpecError: the file, its sidecar or a stripped engine's weights are missing, damaged or exchanged.
         EngineError: it was built for another version or device, or ``threads`` are asked of a GPU.
         MissingPackageError: the back end is not installed.
     """
@@ -32,6 +32,7 @@ def load_engine(engine_path: Path, *, slots: int = 1, threads: int | None = None
         return OpenVINOEngine(spec, plan, slots=slots, threads=threads)
     if threads is not None:
         raise EngineError(f"{engine_path} runs on a GPU, where CPU threads mean nothing", "leave --threads out")
+    from edgeseg.runtime.engines.stripped import checked_weights
     from edgeseg.runtime.engines.tensorrt import TensorRTEngine
 
-    return TensorRTEngine(spec, plan, slots=slots)
+    return TensorRTEngine(spec, plan, slots=slots, onnx_path=checked_weights(engine_path, spec))

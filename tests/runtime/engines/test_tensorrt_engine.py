@@ -17,9 +17,10 @@ from edgeseg.builder.backends.base import Built
 from edgeseg.builder.backends.tensorrt import TensorRTBackend
 from edgeseg.errors import EngineError, MissingPackageError
 from edgeseg.files import sha256_of, sha256_of_file
-from edgeseg.runtime.engines.tensorrt import TensorRTEngine, check_fits, deserialise, make_runtime
+from edgeseg.runtime.engines.tensorrt import TensorRTEngine
+from edgeseg.runtime.engines.trt_plan import deserialise, make_runtime
 from edgeseg.spec import ClassSpec, EngineSpec, HeadSpec, InputSpec, IOTensor, LabelSpec, ModelSpec, PrecisionSpec
-from edgeseg.trt_api import DriverState, driver_state, load_api
+from edgeseg.trt_api import driver_state, load_api
 
 pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
 
@@ -27,7 +28,6 @@ DRIVER = driver_state()
 HAS_PYCUDA = importlib.util.find_spec("pycuda") is not None
 TF32_TOLERANCE = 2e-2  # TF32 keeps 10 bits of the fraction: 27 products of values near 1 are good to about 1e-2
 CLASSES, SIZE_HW = 4, (32, 64)
-WORKING = DriverState(is_working=True, device_name="RTX 4090", compute_capability="8.9", driver_version="13.0")
 
 without_driver = pytest.mark.skipif(DRIVER.is_working, reason="is about machines without a CUDA driver")
 needs_gpu = pytest.mark.skipif(
@@ -95,26 +95,6 @@ def test_without_a_driver_the_engine_is_refused_before_tensorrt_sees_it(spec: En
         TensorRTEngine(spec, built.plan)
 
 
-def test_an_engine_for_other_devices_is_refused_with_both_devices(spec: EngineSpec) -> None:
-    other = changed(spec, device="Orin", compute_capability="8.7")
-    with pytest.raises(EngineError, match=r"built for Orin \(compute capability 8.7\), here is RTX 4090 \(8.9\)"):
-        check_fits(other, version=spec.backend_version, driver=WORKING)
-
-
-def test_an_engine_for_several_generations_fits_each_of_them(spec: EngineSpec) -> None:
-    check_fits(changed(spec, compute_capability="8.6, 8.9, 12.0"), version=spec.backend_version, driver=WORKING)
-
-
-def test_a_post_release_of_the_same_version_fits(spec: EngineSpec) -> None:
-    fitting = changed(spec, compute_capability="8.9", backend_version="10.13.3.9")
-    check_fits(fitting, version="10.13.3.9.post1", driver=WORKING)
-
-
-def test_an_engine_that_names_no_compute_capability_is_refused(spec: EngineSpec) -> None:
-    with pytest.raises(EngineError, match="compute capability None"):
-        check_fits(changed(spec, compute_capability=None), version=spec.backend_version, driver=WORKING)
-
-
 def test_an_engine_of_another_back_end_is_refused(spec: EngineSpec, built: Built) -> None:
     with pytest.raises(EngineError, match="openvino engine was given to TensorRT"):
         TensorRTEngine(changed(spec, backend="openvino"), built.plan)
@@ -134,7 +114,7 @@ def test_a_missing_tensorrt_names_the_extra_that_brings_it(spec: EngineSpec, bui
 def test_bytes_that_are_no_plan_are_refused_by_what_rtx_says_of_them(spec: EngineSpec) -> None:
     api = load_api("tensorrt-rtx")
     with pytest.raises(EngineError, match=r"calls the engine invalid here .*MALFORMED_ENGINE"):
-        deserialise(api, make_runtime(api), b"0" * 1000, spec)
+        deserialise(api, make_runtime(api, spec), b"0" * 1000, spec)
 
 
 @without_driver
@@ -142,7 +122,7 @@ def test_what_tensorrt_cannot_load_is_refused_with_its_last_words(spec: EngineSp
     api = load_api("tensorrt-rtx")
     api.log.clear()
     with pytest.raises(EngineError, match="CUDA driver version is insufficient"):
-        deserialise(api, make_runtime(api), built.plan, spec)
+        deserialise(api, make_runtime(api, spec), built.plan, spec)
 
 
 @pytest.mark.gpu
