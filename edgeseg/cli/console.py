@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-__all__ = ["SizeHW", "count_bar", "progress_bar", "refuse_overwriting", "refuse_unwritable"]
+__all__ = ["SizeHW", "TrtexecOption", "count_bar", "progress_bar", "refuse_overwriting", "refuse_unwritable"]
 
 
 class SizeHW(click.ParamType[tuple[int, int]]):
@@ -28,6 +28,16 @@ class SizeHW(click.ParamType[tuple[int, int]]):
         if not cross or not height.isdigit() or not width.isdigit() or not int(height) * int(width):
             self.fail(f"'{value}' is no size; write height x width, for example 512x1024", param, ctx)
         return int(height), int(width)
+
+
+class TrtexecOption(click.Option):
+    """An option that also answers to trtexec's name for it, in camelCase, which its help does not show."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        names, self.opts = self.opts, [name for name in self.opts if name == name.lower()]
+        record = super().get_help_record(ctx)
+        self.opts = names
+        return record
 
 
 def refuse_overwriting(files: Iterable[Path], outputs: Iterable[Path]) -> None:
