@@ -24,9 +24,7 @@ __all__ = [
     "ITimingCache",
     "OnnxParser",
     "OnnxParserRefitter",
-    "OnnxParserRefitter",
     "ParserError",
-    "Refitter",
     "Refitter",
     "Runtime",
     "TrtEnum",
@@ -51,8 +49,6 @@ ITensor: TypeAlias = Any
 ITimingCache: TypeAlias = Any
 OnnxParser: TypeAlias = Any
 OnnxParserRefitter: TypeAlias = Any
-OnnxParserRefitter: TypeAlias = Any
 ParserError: TypeAlias = Any
-Refitter: TypeAlias = Any
 Refitter: TypeAlias = Any
 Runtime: TypeAlias = Any
