@@ -1,4 +1,4 @@
-"""Every built-in net at a small width, the whole way: exported, cut, quantised, built three times, run on the CPU."""
+"""Every built-in net at a small width, the whole way: exported, cut, quantised, built four times, run on the CPU."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ def test_a_built_in_net_goes_the_whole_way_and_its_engine_s_mask_is_pytorch_s(na
     calibration = CalibrationOptions(source=write_frames(frames, tmp_path / "images"))
     quantize_file(onnx, master, "int8", calibration, SourceOptions())
     int8, plan = (build(master, backend, "int8") for backend in ("openvino", "tensorrt-rtx"))
+    half = build(onnx, "tensorrt-rtx", "fp16")
 
     masks = {one: masks_of(engine_path(onnx, "openvino", one), frames) for one in ("fp32", "int8")}
     agreements = {one: float(np.mean(list(map(agreement, masks[one], expected)))) for one in masks}
@@ -64,5 +65,5 @@ def test_a_built_in_net_goes_the_whole_way_and_its_engine_s_mask_is_pytorch_s(na
     assert not [note for note in notes if note.startswith("left in the engine")]
     assert int8.precision.calibration_images == len(frames)
     assert int8.plan_bytes < fp32.plan_bytes
-    assert plan.plan_bytes > 0
+    assert half.options["typing"] == plan.options["typing"] == "strong"
     assert plan.precision.quantised_layers == int8.precision.quantised_layers > int8.precision.layers // 2
