@@ -46,12 +46,11 @@ class TimingCacheFile:
         """
         with self._locked():
             data = self._read()
-            if data and self._is_set(config, data):
-                return
-            if data:
-                self._set_aside(f"{self._api.name} refuses it ({self._api.log})")
-        if not self._is_set(config, b""):
-            raise BuildError(f"{self._api.name} takes no timing cache ({self._api.log})", "leave --timing-cache out")
+            refusal = self._refusal(config, data) if data else ""
+            if refusal:
+                self._set_aside(f"{self._api.name} refuses it ({refusal})")
+        if (refusal or not data) and (refusal := self._refusal(config, b"")):
+            raise BuildError(f"{self._api.name} takes no timing cache ({refusal})", "leave --timing-cache out")
 
     def merge(self, config: IBuilderConfig) -> None:
         """Write what a finished build has measured; what other builds wrote meanwhile stays.
@@ -63,16 +62,21 @@ class TimingCacheFile:
         with self._locked():
             data = self._read()
             if data:
-                others: ITimingCache = config.create_timing_cache(data)
-                if not found.combine(others, False):
-                    self._set_aside(f"{self._api.name} cannot merge it ({self._api.log})")
+                with self._api.log.overheard() as said:
+                    others: ITimingCache = config.create_timing_cache(data)
+                    is_merged = found.combine(others, False)
+                if not is_merged:
+                    self._set_aside(f"{self._api.name} cannot merge it ({said})")
             merged = bytes(memoryview(found.serialize()))
             write_atomically(self.path, merged)
             write_atomically(self._hash_path, sha256_of(merged))
 
-    def _is_set(self, config: IBuilderConfig, data: bytes) -> bool:
-        cache: ITimingCache | None = config.create_timing_cache(data)
-        return cache is not None and config.set_timing_cache(cache, False)
+    def _refusal(self, config: IBuilderConfig, data: bytes) -> str:
+        """Give ``data`` to the builder; what it says against that, if only a warning that it begins an empty one."""
+        with self._api.log.overheard() as said:
+            cache: ITimingCache | None = config.create_timing_cache(data)
+            is_set = cache is not None and config.set_timing_cache(cache, False)
+        return "" if is_set and not said.errors and not said.warnings else str(said)
 
     def _read(self) -> bytes:
         """The file's bytes; empty where there is none or it was damaged, which sets it aside."""
