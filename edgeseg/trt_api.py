@@ -8,10 +8,10 @@ import functools
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from edgeseg.packages import require
+from edgeseg.trt_types import ILogger, TrtModule
 
 __all__ = ["DriverState", "LogTail", "PackageName", "TensorRTName", "TrtApi", "driver_state", "load_api"]
 
@@ -93,10 +93,10 @@ class LogTail:
 class TrtApi:
     """One of TensorRT's packages: its module, and the one logger that this process gives it."""
 
-    module: ModuleType
+    module: TrtModule
     name: PackageName
     version: str
-    logger: Any
+    logger: ILogger
     log: LogTail
 
 
@@ -110,12 +110,12 @@ def load_api(name: PackageName) -> TrtApi:
     Raises:
         MissingPackageError: the package is absent or does not import.
     """
-    module = require(MODULES[name])
+    module = cast(TrtModule, require(MODULES[name]))
     log = LogTail()
     return TrtApi(module=module, name=name, version=str(module.__version__), logger=_make_logger(module, log), log=log)
 
 
-def _make_logger(module: ModuleType, tail: LogTail) -> Any:
+def _make_logger(module: TrtModule, tail: LogTail) -> ILogger:
     """Derive from the module's ILogger, which is known at run time only."""
     error, warning = int(module.ILogger.ERROR), int(module.ILogger.WARNING)
 
@@ -126,7 +126,8 @@ def _make_logger(module: ModuleType, tail: LogTail) -> Any:
         if int(severity) <= warning:  # the gravest is 0
             tail.add(message, is_error=int(severity) <= error)
 
-    return type("TailLogger", (module.ILogger,), {"__init__": init, "log": log})()
+    logger: ILogger = type("TailLogger", (module.ILogger,), {"__init__": init, "log": log})()
+    return logger
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -60,7 +60,7 @@ def deserialise(api: TrtApi, runtime: Runtime, plan: bytes, spec: EngineSpec) ->
         EngineError: TensorRT-RTX calls the plan invalid, or nothing came of it; with the log's last lines.
     """
     module: TrtModule = api.module
-    if hasattr(runtime, "get_engine_validity"):  # TensorRT-RTX only
+    if hasattr(runtime, "get_engine_validity") and hasattr(module, "EngineValidity"):  # TensorRT-RTX only
         validity, diagnostics = runtime.get_engine_validity(plan)
         if validity == module.EngineValidity.INVALID:
             reasons = _diagnostics(module, diagnostics) or str(api.log)
@@ -72,6 +72,8 @@ def deserialise(api: TrtApi, runtime: Runtime, plan: bytes, spec: EngineSpec) ->
 
 
 def _diagnostics(module: TrtModule, bits: int) -> str:
+    if not hasattr(module, "EngineInvalidityDiagnostics"):
+        return ""
     members = module.EngineInvalidityDiagnostics.__members__
     return ", ".join(name for name, member in members.items() if int(member) & int(bits))
 

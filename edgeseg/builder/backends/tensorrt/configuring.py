@@ -119,7 +119,7 @@ def _set_kind(made: Configured, options: TensorRTOptions) -> None:
 
 def _set_targets(made: Configured, target: Target) -> None:
     config = made.config
-    if target.members and hasattr(config, "set_compute_capability"):
+    if target.members and hasattr(config, "num_compute_capabilities") and hasattr(config, "set_compute_capability"):
         config.num_compute_capabilities = len(target.members)
         for index, name in enumerate(target.members):
             member = getattr(made.api.module, "ComputeCapability").__members__[name]  # noqa: B009  TensorRT-RTX alone has it

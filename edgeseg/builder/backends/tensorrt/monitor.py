@@ -39,7 +39,7 @@ class BuildMonitor:
         self._lock = threading.Lock()
         self._phases: dict[str, _Phase] = {}
         self._reached = 0.0
-        self._adapter: IProgressMonitor = None  # TensorRT holds a bare pointer to it
+        self._adapter: IProgressMonitor | None = None  # TensorRT holds a bare pointer to it
 
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
         """Open a phase inside its parent's current step."""
