@@ -1,4 +1,4 @@
-"""What `edgeseg inspect` says of files of every origin, and that it builds nothing."""
+"""What `edgeseg inspect` says of ONNX files of every origin, and that it builds nothing."""
 
 from __future__ import annotations
 
@@ -178,16 +178,6 @@ def test_a_net_that_build_engine_refuses_is_shown_with_the_reason(tmp_path: Path
 
 def test_an_output_that_is_not_there_is_said(small_mask: Path) -> None:
     assert "no output 'nowhere'" in told(small_mask, "--output", "nowhere")
-
-
-def test_an_engine_shows_its_sidecar(chain: Any) -> None:
-    assert "openvino engine" in told(chain.fp32) and "model.input.name  image" in told(chain.fp32)
-    assert as_json(chain.fp32)["backend"] == "openvino"
-
-
-def test_options_for_onnx_are_refused_for_an_engine(chain: Any) -> None:
-    done = CliRunner().invoke(inspect, [str(chain.fp32), "--layers"])
-    assert done.exit_code == 2 and "for ONNX files" in done.output
 
 
 def test_a_file_that_is_no_onnx_ends_in_one_line(edgeseg: Any, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from edgeseg.packages import require
 from edgeseg.runtime.engines.base import Engine
 from edgeseg.spec import EngineSpec
 
-__all__ = ["InferencePrecision", "OpenVINOEngine", "cpu_properties"]
+__all__ = ["InferencePrecision", "OpenVINOEngine", "cpu_properties", "import_plan"]
 
 REBUILD = "build it here with 'edgeseg build-engine NET.onnx --backend openvino'"
 
@@ -26,6 +26,24 @@ def cpu_properties(inference: InferencePrecision, *, threads: int | None = None)
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
     return properties
+
+
+def import_plan(spec: EngineSpec, plan: bytes, *, threads: int | None = None) -> Any:
+    """OpenVINO's CompiledModel of an exported blob.
+
+    Raises:
+        EngineError: another OpenVINO built it, or the blob does not load.
+    """
+    openvino = require("openvino")
+    if openvino.get_version() != spec.backend_version:
+        raise EngineError(
+            f"engine was built by OpenVINO {spec.backend_version}, installed is {openvino.get_version()}", REBUILD
+        )
+    inference: InferencePrecision = "bf16" if spec.precision.kind == "bf16" else "f32"
+    try:
+        return openvino.Core().import_model(plan, "CPU", cpu_properties(inference, threads=threads))
+    except RuntimeError as error:
+        raise EngineError(f"OpenVINO cannot load the engine ({_last_line(error)})", REBUILD) from error
 
 
 class OpenVINOEngine(Engine):
@@ -44,17 +62,8 @@ class OpenVINOEngine(Engine):
 
     def __init__(self, spec: EngineSpec, plan: bytes, *, slots: int = 1, threads: int | None = None) -> None:
         openvino = require("openvino")
-        if openvino.get_version() != spec.backend_version:
-            raise EngineError(
-                f"engine was built by OpenVINO {spec.backend_version}, installed is {openvino.get_version()}", REBUILD
-            )
+        compiled = import_plan(spec, plan, threads=threads)
         self.spec, self.slots = spec, slots
-        inference: InferencePrecision = "bf16" if spec.precision.kind == "bf16" else "f32"
-        try:
-            core = openvino.Core()
-            compiled = core.import_model(plan, "CPU", cpu_properties(inference, threads=threads))
-        except RuntimeError as error:
-            raise EngineError(f"OpenVINO cannot load the engine ({_last_line(error)})", REBUILD) from error
         model = spec.model
         self._inputs = [np.zeros(model.input.shape, model.input.dtype) for _ in range(slots)]
         self._outputs = [np.zeros(model.head.shape, model.head.dtype) for _ in range(slots)]
