@@ -12,6 +12,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pytest
+from device_lab import device, device_library
+
+__all__ = ["device", "device_library"]
+
+collect_ignore = ["lab/standin"]  # packages that stand in for others', importable in a test's process only
 
 SMALL_NET = """
 from torch import nn
