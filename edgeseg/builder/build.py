@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from edgeseg.builder.backends import open_backend
-from edgeseg.builder.backends.base import Progress
+import msgspec
+
+from edgeseg.builder.backends import BuilderBackend, open_backend
+from edgeseg.builder.backends.base import Built, Progress
 from edgeseg.builder.build_options import BuildOptions, VerifyOptions
+from edgeseg.builder.master import Master
 from edgeseg.builder.measuring import measured
-from edgeseg.builder.plans import build_master, described, engine_spec, high_precision_of
+from edgeseg.builder.plans import build_master, described, engine_spec
+from edgeseg.builder.preflight import Opened, open_net, preflight
 from edgeseg.builder.promise import choose_kept, kept_words
-from edgeseg.builder.source import open_source
 from edgeseg.builder.trials import trials_path
-from edgeseg.errors import OptionsError
-from edgeseg.spec import EngineSpec, write_with_sidecar
+from edgeseg.builder.verifying import Fresh, verified
+from edgeseg.spec import EngineSpec, PrecisionSpec, write_with_sidecar
 
 __all__ = ["BuildOptions", "VerifyOptions", "build_engine"]
 
 CALIBRATE = "calibrate"
+Note = Callable[[str], None]
 
 
 def build_engine(
@@ -33,7 +37,7 @@ def build_engine(
 
     Args:
         onnx_path: with ``.json`` beside it, or of any origin.
-        engine_path: written at the end, whole, or not at all.
+        engine_path: written at the end, whole, or not at all; left as it is where it is of the same inputs already.
         options: see BuildOptions.
         progress: told the step and the fraction of it that is done.
         note: told what was done to the graph.
@@ -41,61 +45,71 @@ def build_engine(
         What the engine's sidecar says.
     Raises:
         ModelError, SpecError, DataError: an input cannot be used.
-        BuildError: the options do not go together, or the back end fails.
+        BuildError: the options do not go together, the back end fails, or the masks agree too little with float32.
         MissingPackageError: the back end or Model Optimizer is not installed.
         OutputError: the engine cannot be written.
     """
-    _check(options)
-    backend = open_backend(options.backend, options.tensorrt)
-    if options.precision is not None:
-        backend.refuse(options.precision)
-    source = open_source(
-        onnx_path,
-        options.source,
-        size_hw=options.profiles[0].optimum[1:] if options.profiles else None,
-        keeps_foreign=backend.name == "openvino",
-        note=note,
-    )
-    kind = options.precision or (source.quantisation.kind if source.quantisation else "fp32")
-    backend.refuse(kind)
-    frames = options.promise.frames(kind) if options.promise else None
+    begun = preflight(onnx_path, engine_path, options, note=note)
+    if begun.same is not None and not options.is_forced:
+        note(f"{engine_path} is of the same inputs already, nothing is built; --force builds it again")
+        return begun.same
+    net = open_net(onnx_path, options, begun.backend, note=note)
+    for text in net.memory.warning():
+        note(text)
+    fresh = _built(net, options, begun.backend, trials_path(engine_path), progress, note)
+    spec = msgspec.structs.replace(fresh.spec, build_key=begun.key)
+    if options.verify is not None:
+        reference = _in_float32(net, options, progress)
+        found = verified(fresh, reference, options.verify, progress=progress, note=note)
+        spec = msgspec.structs.replace(spec, verified=found)
+    write_with_sidecar(engine_path, fresh.built.plan, spec, weights=fresh.built.weights)
+    trials_path(engine_path).unlink(missing_ok=True)  # the sidecar says it all
+    return spec
+
+
+def _built(
+    net: Opened, options: BuildOptions, backend: BuilderBackend, state_path: Path, progress: Progress, note: Note
+) -> Fresh:
+    """The plan and what its sidecar says, but for the key."""
     found = measured(
-        source,
-        kind,
+        net.source,
+        net.kind,
         options.calibration,
         options.source,
         on_image=lambda count, total: progress(min(count / total, 1.0), CALIBRATE),
         note=note,
     )
-    high = high_precision_of(kind, backend)
     choice = choose_kept(
         found.master,
-        source,
-        kind,
+        net.source,
+        net.kind,
         backend,
         options.promise,
-        frames,
+        net.frames,
         options.calibration,
         options.kept,
-        trials_path(engine_path),
+        state_path,
         progress=progress,
         note=note,
     )
     if choice.kept:
-        note(kept_words(source.model, choice.kept, high))
+        note(kept_words(net.source.model, choice.kept, net.high))
     built = build_master(
-        found.master, backend, kind, high, kept=choice.kept, profiles=options.profiles, progress=progress
+        found.master, backend, net.kind, net.high, kept=choice.kept, profiles=options.profiles, progress=progress
     )
     for text in built.notes:
         note(text)
-    spec = engine_spec(source.spec, backend, built, described(found, kind, high, choice), profiles=options.profiles)
-    write_with_sidecar(engine_path, built.plan, spec, weights=built.weights)
-    trials_path(engine_path).unlink(missing_ok=True)  # the sidecar says it all
-    return spec
+    return _fresh(net, options, backend, built, described(found, net.kind, net.high, choice))
 
 
-def _check(options: BuildOptions) -> None:
-    if options.scores != "float32":
-        raise OptionsError(f"scores leave the engine in float32, not in {options.scores}", "leave --scores out")
-    if options.verify is not None:
-        raise OptionsError("an engine cannot be compared with float32 yet", "leave --verify out")
+def _in_float32(net: Opened, options: BuildOptions, progress: Progress) -> Fresh:
+    """The same net on the same back end, whole and with none of the options that make a plan faster."""
+    backend, master = open_backend(options.backend), Master(model=net.source.model)
+    built = build_master(master, backend, "fp32", "fp32", profiles=options.profiles, progress=progress)
+    return _fresh(net, options, backend, built, master.described("fp32", "fp32"))
+
+
+def _fresh(
+    net: Opened, options: BuildOptions, backend: BuilderBackend, built: Built, precision: PrecisionSpec
+) -> Fresh:
+    return Fresh(built, engine_spec(net.source.spec, backend, built, precision, profiles=options.profiles))

@@ -32,7 +32,16 @@ from edgeseg.graph.shared_scales import shared
 from edgeseg.imaging.preprocess import Frame
 from edgeseg.spec import CalibrationMethod, PrecisionKind, PrecisionSpec
 
-__all__ = ["CalibrationOptions", "Measured", "calibration_path", "measured"]
+__all__ = [
+    "CalibrationOptions",
+    "Measured",
+    "calibration_key",
+    "calibration_path",
+    "check_calibration",
+    "check_writable",
+    "image_name",
+    "measured",
+]
 
 #: pictures by which a net without images of its own is looked at for float16
 SAMPLE_IMAGES = 8
@@ -113,29 +122,47 @@ def measured(
         ModelError: a number of the net is not finite.
         MissingPackageError: onnxruntime or Model Optimizer is not installed.
     """
+    check_calibration(source, kind, calibration)
     watch = _Watch(on_image=on_image, note=note)
-    is_quantised = source.quantisation is not None
-    if calibration is not None and (is_quantised or kind in ("fp32", "bf16")):
-        why = f"{source.path} is quantised already" if is_quantised else f"calibration images do nothing for {kind}"
-        raise OptionsError(why, "leave --calib-data out")
     if kind == "int8" or kind == "fp8":
         if source.quantisation is not None:
             return _as_it_came(source, source.quantisation, kind)
-        if calibration is None:
-            raise OptionsError(
-                f"{kind} needs images to calibrate on", "give --calib-data FOLDER with about 32 typical frames"
-            )
-        return _quantised(source, kind, calibration, options, watch)
+        return _quantised(source, kind, _given(kind, calibration), options, watch)
     if kind == "fp16":
         return _as_told(source, source.precision) if source.precision else _for_float16(source, calibration, watch)
     return Measured(master=Master(model=source.model), calibration=PrecisionSpec(kind=kind, high_precision=kind))
 
 
-def _as_it_came(source: Source, quantisation: Quantisation, kind: QuantisedKind) -> Measured:
-    if quantisation.kind != kind:
+def check_calibration(source: Source, kind: PrecisionKind, calibration: CalibrationOptions | None) -> None:
+    """Refuse what ``measured`` would, before any image is read; its args and errors."""
+    if source.quantisation is not None and kind in LARGEST_CODE and source.quantisation.kind != kind:
         raise BuildError(
-            f"{source.path} is quantised to {quantisation.kind}, not to {kind}", "quantise the float32 net again"
+            f"{source.path} is quantised to {source.quantisation.kind}, not to {kind}", "quantise the float32 net again"
         )
+    is_quantised = source.quantisation is not None
+    if calibration is not None and (is_quantised or kind in ("fp32", "bf16")):
+        why = f"{source.path} is quantised already" if is_quantised else f"calibration images do nothing for {kind}"
+        raise OptionsError(why, "leave --calib-data out")
+    if not is_quantised and kind in LARGEST_CODE:
+        _given(kind, calibration)
+
+
+def _given(kind: PrecisionKind, calibration: CalibrationOptions | None) -> CalibrationOptions:
+    if calibration is None:
+        raise OptionsError(
+            f"{kind} needs images to calibrate on", "give --calib-data FOLDER with about 32 typical frames"
+        )
+    return calibration
+
+
+def check_writable(path: Path) -> None:
+    """Raise OutputError before an hour's work where a calibration could not be kept after it."""
+    folder = next(one for one in path.absolute().parents if one.exists())
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{path} cannot be written", "choose another place with --calibration")
+
+
+def _as_it_came(source: Source, quantisation: Quantisation, kind: QuantisedKind) -> Measured:
     told = source.precision or PrecisionSpec(kind=kind, high_precision="fp32")
     wide = frozenset(told.wide) | ranked(source.model)
     return Measured(
@@ -224,7 +251,7 @@ def _calibrated(
     path = calibration.file or calibration_path(source.path)
     weights = weight_scales(source.model, sites, kind)
     tensors = tuple(dict.fromkeys(site.tensor for site in sites if site.tensor not in weights))
-    key = _key(source, kind, calibration, options, images, tensors)
+    key = calibration_key(source, kind, calibration, options, images, tensors)
     if path.exists():
         recorded = read_calibration(path)
         differing = differences(recorded.key, key)
@@ -232,9 +259,7 @@ def _calibrated(
             watch.note(f"ranges are taken from {path} ({recorded.images} images)")
             return recorded
         watch.note(f"calibrated anew: in {path} differs {', '.join(differing)}")
-    folder = next(one for one in path.absolute().parents if one.exists())
-    if not os.access(folder, os.W_OK):  # before an hour's work, not after it
-        raise OutputError(f"{path} cannot be written", "choose another place with --calibration")
+    check_writable(path)
     ranges = _ranges(source, images, tensors, calibration.method, calibration.percentile, watch)
     for name in ranges.constant[:SHOWN_NODES]:
         watch.note(f"'{name}' has one value in all images: its range is a guess")
@@ -244,7 +269,7 @@ def _calibrated(
     return record
 
 
-def _key(
+def calibration_key(
     source: Source,
     kind: QuantisedKind,
     calibration: CalibrationOptions,
@@ -252,7 +277,7 @@ def _key(
     images: CalibrationSet,
     tensors: Sequence[str],
 ) -> CalibrationKey:
-    """The graph is that of the file, as the options prepare it."""
+    """What a calibration depends on; the graph is that of the file, as the options prepare it."""
     spec = source.spec
     graph = (spec.onnx_sha256, spec.weights_sha256, vars(options.prepare))
     return CalibrationKey.now(
@@ -292,7 +317,7 @@ def _ranges(
             method=method,
             percentile=percentile if percentile is not None else DEFAULT_PERCENTILE,
             on_image=lambda count: watch.on_image(count, total),
-            name_of=lambda index: _name_of(images, index),
+            name_of=lambda index: image_name(images, index),
         )
     for path, reason in images.skipped:
         watch.note(f"passed over: {path}, {reason}")
@@ -301,7 +326,7 @@ def _ranges(
     return ranges
 
 
-def _name_of(images: CalibrationSet, index: int) -> str:
+def image_name(images: CalibrationSet, index: int) -> str:
     """An image as messages name it: by its file where each is read, else by its number."""
     is_each = len(images.paths) > index and not images.skip_bad
     return str(images.paths[index]) if is_each else f"image {index + 1}"

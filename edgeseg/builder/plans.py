@@ -102,7 +102,6 @@ def engine_spec(
     precision: PrecisionSpec,
     *,
     profiles: tuple[ProfileSpec, ...] = (),
-    build_key: str | None = None,
 ) -> EngineSpec:
     """The sidecar of a plan.
 
@@ -112,7 +111,6 @@ def engine_spec(
         built: the plan.
         precision: of its layers.
         profiles: that it was built with.
-        build_key: hash of all that went into it.
     """
     return EngineSpec(
         model=model,
@@ -128,7 +126,6 @@ def engine_spec(
         portability=_portability(built),
         dla=built.dla,
         facts=built.facts,
-        build_key=build_key,
         plan_sha256=sha256_of(built.plan),
         plan_bytes=len(built.plan),
     )

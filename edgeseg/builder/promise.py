@@ -30,7 +30,7 @@ from edgeseg.spec import HighPrecision, PrecisionKind, SearchSpec
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["Promise", "choose_kept", "keep_promise", "kept_words"]
+__all__ = ["Promise", "check_choice", "choose_kept", "keep_promise", "kept_words"]
 
 LEAST_BUDGET = 3  # float32, all quantised, all in the higher precision
 
@@ -74,6 +74,10 @@ class Promise:
             raise OptionsError(
                 f"a promise of accuracy is kept by int8 and fp8, not by {kind}", "leave --max-miou-drop out"
             )
+        return self.labelled()
+
+    def labelled(self) -> LabelledSet:
+        """The labelled frames, not yet read; DataError where there is no such data set."""
         return LabelledSet(self.data, layout=self.layout, split=self.split, skip_bad=self.skip_bad)
 
 
@@ -161,12 +165,24 @@ def choose_kept(
         OptionsError: both, or nodes are named where nothing is quantised.
         DataError: a frame was calibrated on.
     """
-    if kind != "int8" and kind != "fp8":
-        if kept:
-            raise OptionsError(f"nothing is quantised in {kind} that could be kept from it", "leave --keep out")
-        return Choice()
-    if promise is None or frames is None:
+    check_choice(kind, promise, frames, calibration, kept)
+    if (kind != "int8" and kind != "fp8") or promise is None or frames is None:
         return Choice(kept=frozenset(kept))
+    return keep_promise(master, source, kind, backend, promise, frames, state_path, progress=progress, note=note)
+
+
+def check_choice(
+    kind: PrecisionKind,
+    promise: Promise | None,
+    frames: LabelledSet | None,
+    calibration: CalibrationOptions | None,
+    kept: Collection[str],
+) -> None:
+    """Refuse what ``choose_kept`` would, before anything is measured; its args and errors."""
+    if kept and kind not in LARGEST_CODE:
+        raise OptionsError(f"nothing is quantised in {kind} that could be kept from it", "leave --keep out")
+    if promise is None or frames is None:
+        return
     if kept:
         raise OptionsError("the search decides itself what is kept", "leave --keep or --max-miou-drop out")
     both = shared_images(calibration.images(), frames) if calibration else ()
@@ -175,7 +191,6 @@ def choose_kept(
             f"{both[0]} is among the calibration images too ({len(both)} in all)",
             "judge on frames that were held out: take them from one of the two",
         )
-    return keep_promise(master, source, kind, backend, promise, frames, state_path, progress=progress, note=note)
 
 
 def kept_words(model: ir.Model, kept: Kept, high: HighPrecision) -> str:

@@ -15,7 +15,7 @@ from edgeseg.packages import require
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["GraphFile", "ImageInput", "image_input", "read_graph"]
+__all__ = ["GraphFile", "ImageInput", "image_input", "read_graph", "read_hashes"]
 
 # larger constants are weights, smaller ones may be sizes and axes
 DATA_BYTES = 1000
@@ -75,6 +75,16 @@ def read_graph(path: Path) -> GraphFile:
         weights_sha256=_hash_of(weights),
         file_bytes=len(data) + sum(one.stat().st_size for one in weights),
     )
+
+
+def read_hashes(path: Path) -> tuple[str, str | None]:
+    """The hashes of ``GraphFile``, of the file and of the weights beside it, without checking the graph.
+
+    Raises:
+        ModelError: missing, empty, no ONNX, or weights missing.
+    """
+    data = read_file(path, error=ModelError, make_it=EXPORT_AGAIN)
+    return sha256_of(data), _hash_of(_external_files(path, _deserialised(path, data)))
 
 
 def image_input(path: Path, model: ir.Model) -> ImageInput:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeseg.memory import FreeMemory, device_memory
 from edgeseg.spec import (
     BackendName,
     DlaShare,
@@ -18,6 +19,7 @@ from edgeseg.spec import (
     ProfileSpec,
     TensorLayout,
 )
+from edgeseg.trt_api import driver_state
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -65,6 +67,8 @@ class BuilderBackend(ABC):
     name: BackendName
     #: how the image and the scores lie in memory, input first
     formats: tuple[TensorLayout, TensorLayout] = ("linear", "linear")
+    #: whether a process of its own builds
+    builds_apart: bool = True
     #: the type of what INT8 and FP8 leave unquantised on this back end
     high_precision: HighPrecision
 
@@ -77,6 +81,16 @@ class BuilderBackend(ABC):
     @abstractmethod
     def runs_here(self) -> bool:
         """Whether this machine runs what it builds."""
+
+    @property
+    def machine(self) -> tuple[str | None, ...]:
+        """What of this machine decides a plan: by default the GPU, its compute capability, and its driver's version."""
+        driver = driver_state()
+        return (driver.device_name, driver.compute_capability, driver.driver_version)
+
+    def memory(self) -> FreeMemory | None:
+        """Where an engine lies when it runs, by default the GPU's memory; None where it does not run here."""
+        return device_memory() if self.runs_here else None
 
     @abstractmethod
     def refuse(self, precision: PrecisionKind) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgeseg.builder.backends.base import BuilderBackend, Built, Progress, Refusal
 from edgeseg.errors import BuildError, OptionsError
 from edgeseg.graph.unsigned import unsigned_at_joins
+from edgeseg.memory import FreeMemory, host_memory
 from edgeseg.packages import require
 from edgeseg.runtime.engines.openvino import InferencePrecision, cpu_properties
 from edgeseg.spec import BackendName, HighPrecision, PrecisionKind, ProfileSpec
@@ -30,6 +31,7 @@ class OpenVINOBackend(BuilderBackend):
     """Compiles for the CPU that it runs on."""
 
     name: BackendName = "openvino"
+    builds_apart = False
     high_precision: HighPrecision = "fp32"
 
     def __init__(self) -> None:
@@ -43,6 +45,14 @@ class OpenVINOBackend(BuilderBackend):
     def runs_here(self) -> bool:
         return True
 
+    @property
+    def machine(self) -> tuple[str | None, ...]:
+        """The CPU, and what it computes in: a virtual machine may hide a part of that."""
+        return (self._cpu_name(), *sorted(self._capabilities()))
+
+    def memory(self) -> FreeMemory | None:
+        return host_memory()
+
     def refuse(self, precision: PrecisionKind) -> None:
         if precision in ("fp16", "fp8"):
             raise BuildError(
@@ -55,6 +65,9 @@ class OpenVINOBackend(BuilderBackend):
 
     def _capabilities(self) -> list[str]:
         return list(self._openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+    def _cpu_name(self) -> str:
+        return str(self._openvino.Core().get_property("CPU", "FULL_DEVICE_NAME"))
 
     def adapted(self, model: ir.Model) -> ir.Model:
         return unsigned_at_joins(model)
@@ -86,7 +99,7 @@ class OpenVINOBackend(BuilderBackend):
         progress(1.0, "compile")
         return Built(
             plan=plan.getvalue(),
-            device=str(core.get_property("CPU", "FULL_DEVICE_NAME")),
+            device=self._cpu_name(),
             compute_capability=None,
             options={"inference_precision": inference, "performance_hint": "LATENCY"},
         )
