@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_EXTRA ?=
 OUT ?= demo
 
-.PHONY: demo test lint bench sanitize test-zoo install train-demo nets-page precision-page calib-data dist clean
+.PHONY: demo test lint bench sanitize test-zoo install train-demo nets-page precision-page tensorrt-page calib-data dist clean
 
 $(VENV)/.installed: setup.py pyproject.toml constraints.txt $(wildcard edgeseg/imaging/native/*)
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +68,10 @@ nets-page: install
 # Seven nets in every precision, with promises kept; writes docs/precision.md; about half an hour on two cores.
 precision-page: install
 	$(BIN)/python scripts/measure_precision.py
+
+# Asks the bindings of four TensorRT releases which options they have; writes the table in docs/tensorrt.md.
+tensorrt-page: install
+	$(BIN)/python scripts/tensorrt_page.py
 
 calib-data: install
 	$(BIN)/python -m edgeseg.calib_data.generate --out edgeseg/calib_data
