@@ -30,7 +30,8 @@ class Device:
     """A machine with one GPU.
 
     Settings are upper-case words without their ``STANDIN_``: ``device="Orin", cc="8.7", driver=13000, total=8 << 30,
-    free=4 << 30, dla=2, sleep=5`` (seconds of a build), ``count=0`` (no device), ``cuinit=100`` (a broken driver).
+    free=4 << 30, dla=2, sleep=5`` (seconds of a build), ``count=0`` (no device), ``cuinit=100`` (a broken driver),
+    ``integrated=0`` (memory of its own).
     ``fails`` names what goes wrong, with commas between: ``build`` (None and log lines), ``memory``, ``strong`` (strong
     typing fails, weak typing succeeds), ``killed`` (SIGKILL while building), ``segfault``, ``context``, ``execute``.
     """

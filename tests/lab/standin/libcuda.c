@@ -4,7 +4,7 @@
 #include <string.h>
 
 enum { SUCCESS = 0, INVALID_VALUE = 1, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201 };
-enum { COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76 };
+enum { INTEGRATED = 18, COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76 };
 
 static __thread int pushed = 0;
 
@@ -39,6 +39,10 @@ int cuDeviceGetName(char *name, int length, int device) {
 
 int cuDeviceGetAttribute(int *value, int attribute, int device) {
     int major = 0, minor = 0;
+    if (attribute == INTEGRATED) {
+        *value = atoi(setting("STANDIN_INTEGRATED", "1"));
+        return device == 0 ? SUCCESS : INVALID_DEVICE;
+    }
     sscanf(setting("STANDIN_CC", "8.7"), "%d.%d", &major, &minor);
     if (attribute != COMPUTE_CAPABILITY_MAJOR && attribute != COMPUTE_CAPABILITY_MINOR) return INVALID_VALUE;
     *value = attribute == COMPUTE_CAPABILITY_MAJOR ? major : minor;
