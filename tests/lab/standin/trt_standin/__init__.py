@@ -30,8 +30,7 @@ RUNNING: tuple[type, ...] = (
     logs.Logger,
     engine.ICudaEngine,
     engine.IExecutionContext,
-    inspecting.EngineInspector,
-    runtime.Runtime,
+    refitting.Refitter,
 )
 BUILDING: tuple[type, ...] = (
     logs.IProgressMonitor,
@@ -44,8 +43,8 @@ BUILDING: tuple[type, ...] = (
     network.ITensor,
     parsing.OnnxParser,
     parsing.OnnxParserRefitter,
+    inspecting.EngineInspector,
     parsing.ParserError,
-    refitting.Refitter,
 )
 RUNNING_ENUMS = (
     "DataType",
@@ -54,7 +53,6 @@ RUNNING_ENUMS = (
     "HardwareCompatibilityLevel",
     "LayerInformationFormat",
     "ProfilingVerbosity",
-    "TensorFormat",
     "TensorIOMode",
     "TensorLocation",
 )
@@ -62,9 +60,9 @@ RUNNING_ENUMS = (
 
 def namespace(package: str) -> dict[str, Any]:
     """What ``import package`` gives in the release that the environment names."""
-    classes = RUNNING if package == "tensorrt_lean" else RUNNING + BUILDING
-    kinds = RUNNING_ENUMS if package == "tensorrt_lean" else tuple(enums.KINDS)
-    runtime.IS_LEAN = package == "tensorrt_lean"
+    is_lean = package == "tensorrt_lean"
+    classes = (*RUNNING, runtime.LeanRuntime) if is_lean else (*RUNNING, runtime.Runtime, *BUILDING)
+    kinds = RUNNING_ENUMS if is_lean else tuple(enums.KINDS)
     for one in classes:
         prune(one)
     found: dict[str, Any] = {one.__name__: one for one in classes}

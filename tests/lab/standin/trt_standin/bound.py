@@ -23,8 +23,8 @@ class Bound:
 class Dims(Bound):
     """A shape: a sequence that equals lists and tuples; to compare two of them is a TypeError, as in the bindings."""
 
-    def __init__(self, shape: Sequence[int] = ()) -> None:
-        self._sides = tuple(int(side) for side in shape)
+    def __init__(self, *shape: Sequence[int]) -> None:
+        self._sides = tuple(int(side) for side in (shape[0] if shape else ()))
 
     def __len__(self) -> int:
         return len(self._sides)

@@ -30,8 +30,8 @@ FIRST_STAT = KINDS["EngineStat"].TOTAL_WEIGHTS_SIZE if "EngineStat" in KINDS and
 
 
 class ICudaEngine(Bound):
-    def __init__(self, plan: Plan, onnx_bytes: bytes, logger: ILogger) -> None:
-        self._plan, self._onnx, self._logger = plan, onnx_bytes, logger
+    def __init__(self, plan: Plan, onnx_bytes: bytes, logger: ILogger, *, is_lean: bool = False) -> None:
+        self._plan, self._onnx, self._logger, self._is_lean = plan, onnx_bytes, logger, is_lean
         self._missing = set(plan.stripped)
         self._io = {one.name: one for one in plan.io}
 
@@ -109,6 +109,7 @@ class ICudaEngine(Bound):
         return Dims(self._io[name].shape)
 
     def get_tensor_format(self, name: str) -> Any:
+        self._refuse_lean("TensorFormat")
         return TensorFormat[self._io[name].format]
 
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[Dims]:
@@ -118,7 +119,13 @@ class ICudaEngine(Bound):
         return [Dims(one) for one in shapes]
 
     def create_engine_inspector(self) -> EngineInspector:
+        self._refuse_lean("EngineInspector")
         return EngineInspector(self._plan)
+
+    def _refuse_lean(self, name: str) -> None:
+        """The lean package has the method and lacks the class of what it returns."""
+        if self._is_lean:
+            raise TypeError(f"Unable to convert function return value to a Python type! ... -> nvinfer1::{name}")
 
     def create_execution_context(self, strategy: Any = STATIC) -> IExecutionContext | None:
         if fails("context"):

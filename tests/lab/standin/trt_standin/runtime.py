@@ -14,13 +14,12 @@ from trt_standin.logs import ILogger, derived, error
 from trt_standin.plan import Plan, unpack
 from trt_standin.releases import MAJOR, NUMBERS, VERSION, setting
 
-__all__ = ["Runtime"]
-
-#: whether this process imported tensorrt_lean
-IS_LEAN = False
+__all__ = ["LeanRuntime", "Runtime"]
 
 
 class Runtime(Bound):
+    _is_lean = False
+
     def __init__(self, logger: ILogger) -> None:
         self._logger = derived(logger, ILogger)
         self._is_host_code_allowed = False
@@ -62,7 +61,7 @@ class Runtime(Bound):
     def deserialize_cuda_engine(self, serialized_engine: Any) -> ICudaEngine | None:
         """None with log lines for what does not load; without a driver the lean runtime ends the process (measured)."""
         if not driver_works():
-            if IS_LEAN:
+            if self._is_lean:
                 os.kill(os.getpid(), signal.SIGSEGV)
             error(
                 self._logger,
@@ -73,21 +72,30 @@ class Runtime(Bound):
             plan, onnx_bytes = unpack(bytes(serialized_engine))
         except ValueError as reason:
             return self._refuse(f"IRuntime::deserializeCudaEngine: Error Code 1: Serialization ({reason})")
-        reason = _version_misfit(plan, self._is_host_code_allowed) or _device_misfit(plan)
+        reason = _version_misfit(plan, self._is_lean, self._is_host_code_allowed) or _device_misfit(plan)
         if reason:
             return self._refuse(f"IRuntime::deserializeCudaEngine: {reason}")
-        return ICudaEngine(plan, onnx_bytes, self._logger)
+        return ICudaEngine(plan, onnx_bytes, self._logger, is_lean=self._is_lean)
 
     def _refuse(self, text: str) -> None:
         error(self._logger, text)
         error(self._logger, "Error Code 4: Internal Error (Engine deserialization failed.)")
 
 
-def _version_misfit(plan: Plan, is_host_code_allowed: bool) -> str:
+class LeanRuntime(Runtime):
+    """That of ``tensorrt_lean``, under the name that it has there."""
+
+    _is_lean = True
+
+
+LeanRuntime.__name__ = "Runtime"
+
+
+def _version_misfit(plan: Plan, is_lean: bool, is_host_code_allowed: bool) -> str:
     built = tuple(int(part) for part in plan.version.split("."))
-    if IS_LEAN and not plan.is_version_compatible:
+    if is_lean and not plan.is_version_compatible:
         return "Error Code 4: API Usage Error (the lean runtime loads version-compatible engines only)"
-    if plan.has_lean_runtime and not IS_LEAN and not is_host_code_allowed:
+    if plan.has_lean_runtime and not is_lean and not is_host_code_allowed:
         return (
             "Error Code 4: API Usage Error (Cannot deserialize an engine with a lean runtime: "
             "engineHostCodeAllowed is false)"
