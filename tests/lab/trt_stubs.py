@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-__all__ = ["PREAMBLE", "stub_of"]
+__all__ = ["PREAMBLE", "split_arguments", "stub_of"]
 
 PREAMBLE = '''\
 """Made of the docstrings of TensorRT's bindings."""
@@ -161,7 +161,7 @@ class _Maker:
         lines = []
         for arguments, returned in found:
             lines += ["@overload"] * (len(found) > 1) + ["@staticmethod"] * static
-            parameters = self._parameters(_split(arguments)[0 if static else 1 :])
+            parameters = self._parameters(split_arguments(arguments)[0 if static else 1 :])
             result = "None" if name == "__init__" else self._type(returned or "None")
             lines.append(_def(name, [*first, *parameters], result))
         return lines
@@ -222,7 +222,7 @@ def _def(name: str, parameters: list[str], returned: str) -> str:
     return f"def {name}({', '.join(parameters)}) -> {returned}: ..."
 
 
-def _split(signature: str) -> list[str]:
+def split_arguments(signature: str) -> list[str]:
     """Split at the commas outside all brackets."""
     parts, depth = [""], 0
     for letter in signature:
