@@ -36,6 +36,13 @@ EXTRA_OF = {
     "jinja2": "report",
 }
 
+#: what a package must not find while it is imported.
+#: ``import openvino`` starts a process that sends a usage event over the network (2026.4.1, openvino/tools/ovc); with
+#: its telemetry package out of sight it takes its own stub instead. A device's loop must neither fork nor call home.
+#: Model Optimizer (0.47, onnx/trt_utils) has TensorRT's builder read every graph where it finds that package: without a
+#: driver it fails, and TensorRT keeps Model Optimizer's logger in place of ours.
+UNSEEN_BY = {"openvino": ("openvino_telemetry",), "modelopt": ("openvino_telemetry", "tensorrt")}
+
 
 def require(name: str) -> ModuleType:
     """Import ``name``, or say which extra of edgeseg brings it.
@@ -44,7 +51,7 @@ def require(name: str) -> ModuleType:
         MissingPackageError: the package is absent or fails to import.
     """
     try:
-        with _no_telemetry():
+        with _hidden(*UNSEEN_BY.get(name.split(".")[0], ())):
             return importlib.import_module(name)
     except (ImportError, OSError) as error:  # OSError: a shared library that the package loads is missing
         extra = EXTRA_OF[name]
@@ -54,18 +61,14 @@ def require(name: str) -> ModuleType:
 
 
 @contextmanager
-def _no_telemetry() -> Iterator[None]:
-    """Keep a package from calling home while it is imported.
-
-    ``import openvino`` starts a process that sends a usage event over the network (2026.4.1, openvino/tools/ovc); with
-    its telemetry package out of sight it takes its own stub instead. A device's loop must neither fork nor call home.
-    """
-    telemetry = "openvino_telemetry"
-    is_hidden = telemetry not in sys.modules
-    if is_hidden:
-        sys.modules[telemetry] = None  # type: ignore[assignment]  # how importlib is told that there is no such module
+def _hidden(*names: str) -> Iterator[None]:
+    """Keep packages out of the sight of what is imported meanwhile; what was imported before comes back."""
+    before = {name: sys.modules.get(name) for name in names}
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None: how importlib is told that there is none
     try:
         yield
     finally:
-        if is_hidden:
-            del sys.modules[telemetry]
+        for name, module in before.items():
+            del sys.modules[name]
+            if module is not None:
+                sys.modules[name] = module

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from device_lab import Device
 
 from edgeseg.errors import MissingPackageError
 from edgeseg.packages import EXTRA_OF, require
@@ -16,8 +18,6 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch: p
 
 
 def test_every_optional_package_has_an_extra_that_setup_offers() -> None:
-    from pathlib import Path
-
     setup = (Path(__file__).parent.parent / "setup.py").read_text()
     for extra in set(EXTRA_OF.values()):
         assert f'"{extra}": ' in setup
@@ -35,3 +35,15 @@ assert not started, started
 assert not [name for name in sys.modules if name.startswith("openvino_telemetry")]
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_model_optimizer_does_not_find_tensorrt_and_others_do(device: Device) -> None:
+    program = """
+import sys
+from edgeseg.packages import require
+tensorrt = require("tensorrt")
+require("modelopt.onnx.quantization")
+assert not sys.modules["modelopt.onnx.trt_utils"].TRT_PYTHON_AVAILABLE
+assert require("tensorrt") is tensorrt
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, env=device.environment(has_driver=False))
