@@ -15,13 +15,15 @@ from edgeseg.builder.measuring import measured
 from edgeseg.builder.plans import build_master, described, engine_spec
 from edgeseg.builder.preflight import Opened, open_net, preflight
 from edgeseg.builder.promise import choose_kept, kept_words
+from edgeseg.builder.scores import for_layers, scored
 from edgeseg.builder.trials import trials_path
 from edgeseg.builder.verifying import Fresh, verified
-from edgeseg.spec import EngineSpec, PrecisionSpec, write_with_sidecar
+from edgeseg.spec import EngineSpec, HeadSpec, PrecisionSpec, write_with_sidecar
 
 __all__ = ["BuildOptions", "VerifyOptions", "build_engine"]
 
 CALIBRATE = "calibrate"
+REACH = "range of scores"
 Note = Callable[[str], None]
 
 
@@ -71,10 +73,11 @@ def _built(
     net: Opened, options: BuildOptions, backend: BuilderBackend, state_path: Path, progress: Progress, note: Note
 ) -> Fresh:
     """The plan and what its sidecar says, but for the key."""
+    calibration = for_layers(net.source, net.kind, options.scores, options.calibration)
     found = measured(
         net.source,
         net.kind,
-        options.calibration,
+        calibration,
         options.source,
         on_image=lambda count, total: progress(min(count / total, 1.0), CALIBRATE),
         note=note,
@@ -86,7 +89,7 @@ def _built(
         backend,
         options.promise,
         net.frames,
-        options.calibration,
+        calibration,
         options.kept,
         state_path,
         progress=progress,
@@ -94,22 +97,41 @@ def _built(
     )
     if choice.kept:
         note(kept_words(net.source.model, choice.kept, net.high))
+    head = scored(
+        net.source, options.scores, options.calibration, on_image=lambda count, total: progress(count / total, REACH)
+    )
     built = build_master(
-        found.master, backend, net.kind, net.high, kept=choice.kept, profiles=options.profiles, progress=progress
+        found.master,
+        backend,
+        net.kind,
+        net.high,
+        kept=choice.kept,
+        source=net.source,
+        profiles=options.profiles,
+        head=head,
+        progress=progress,
     )
     for text in built.notes:
         note(text)
-    return _fresh(net, options, backend, built, described(found, net.kind, net.high, choice))
+    return _fresh(net, options, backend, built, described(found, net.kind, net.high, choice), head)
 
 
 def _in_float32(net: Opened, options: BuildOptions, progress: Progress) -> Fresh:
     """The same net on the same back end, whole and with none of the options that make a plan faster."""
     backend, master = open_backend(options.backend), Master(model=net.source.model)
-    built = build_master(master, backend, "fp32", "fp32", profiles=options.profiles, progress=progress)
-    return _fresh(net, options, backend, built, master.described("fp32", "fp32"))
+    built = build_master(
+        master, backend, "fp32", "fp32", source=net.source, profiles=options.profiles, progress=progress
+    )
+    return _fresh(net, options, backend, built, master.described("fp32", "fp32"), net.source.spec.head)
 
 
 def _fresh(
-    net: Opened, options: BuildOptions, backend: BuilderBackend, built: Built, precision: PrecisionSpec
+    net: Opened,
+    options: BuildOptions,
+    backend: BuilderBackend,
+    built: Built,
+    precision: PrecisionSpec,
+    head: HeadSpec,
 ) -> Fresh:
-    return Fresh(built, engine_spec(net.source.spec, backend, built, precision, profiles=options.profiles))
+    model = msgspec.structs.replace(net.source.spec, head=head)
+    return Fresh(built, engine_spec(model, backend, built, precision, profiles=options.profiles))

@@ -13,11 +13,14 @@ from edgeseg.builder.backends.base import BuilderBackend, Built, Progress
 from edgeseg.builder.explaining import explained
 from edgeseg.builder.master import Master
 from edgeseg.builder.measuring import Measured
+from edgeseg.builder.source import Source
 from edgeseg.errors import BuildError
 from edgeseg.files import sha256_of
+from edgeseg.graph.output_type import with_scores
 from edgeseg.graph.saving import save_graph
 from edgeseg.spec import (
     EngineSpec,
+    HeadSpec,
     HighPrecision,
     IOTensor,
     Layout,
@@ -55,7 +58,9 @@ def build_master(
     high: HighPrecision,
     *,
     kept: Collection[str] = (),
+    source: Source | None = None,
     profiles: tuple[ProfileSpec, ...] = (),
+    head: HeadSpec | None = None,
     progress: Progress = lambda fraction, step: None,
 ) -> Built:
     """Build one precision of a net.
@@ -66,14 +71,22 @@ def build_master(
         kind: of the layers.
         high: of what is not quantised.
         kept: names of nodes that could be quantised and shall not be.
+        source: where the net comes from; needed for profiles.
         profiles: the shapes that the plan takes; the graph's own without one.
+        head: what the scores leave in; float32 without it.
         progress: told of every step of the build.
     Raises:
-        BuildError: names the nodes that the back end refuses.
+        BuildError: names the nodes that the back end refuses, or that a profile's size is baked into.
     """
+    graph = master.graph(kind, high, kept=kept)
+    if profiles:
+        if source is None:
+            raise ValueError("profiles need the net's source")
+        graph = source.opened(graph, profiles)
+    graph = backend.adapted(graph)
     with tempfile.TemporaryDirectory(prefix="edgeseg-") as folder:
         path = Path(folder) / "net.onnx"
-        save_graph(backend.adapted(master.graph(kind, high, kept=kept)), path)
+        save_graph(graph if head is None else with_scores(graph, head), path)
         try:
             return backend.build(
                 path, precision=kind, profiles=profiles, progress=lambda fraction, step: progress(fraction, BUILD)

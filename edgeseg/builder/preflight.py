@@ -13,6 +13,7 @@ from edgeseg.builder.measuring import check_calibration
 from edgeseg.builder.memory_plan import MemoryPlan, memory_plan
 from edgeseg.builder.plans import high_precision_of
 from edgeseg.builder.promise import check_choice
+from edgeseg.builder.scores import check_scores, for_layers
 from edgeseg.builder.source import Source, open_source
 from edgeseg.data import LabelledSet
 from edgeseg.errors import BuildError, DataError, OptionsError
@@ -67,8 +68,6 @@ def preflight(onnx_path: Path, engine_path: Path, options: BuildOptions, *, note
         OptionsError, BuildError: it cannot build, or not here compare, what is asked for.
         ModelError, DataError: a file to be hashed cannot be read.
     """
-    if options.scores != "float32":
-        raise OptionsError(f"scores leave the engine in float32, not in {options.scores}", "leave --scores out")
     backend = open_backend(options.backend, options.tensorrt)
     if options.precision is not None:
         backend.refuse(options.precision)
@@ -102,9 +101,11 @@ def open_net(onnx_path: Path, options: BuildOptions, backend: BuilderBackend, *,
     )
     kind = options.precision or (source.quantisation.kind if source.quantisation else "fp32")
     backend.refuse(kind)
-    check_calibration(source, kind, options.calibration)
+    calibration = for_layers(source, kind, options.scores, options.calibration)
+    check_calibration(source, kind, calibration)
+    check_scores(source.spec.head, options.scores, options.calibration)
     frames = options.promise.frames(kind) if options.promise else None
-    check_choice(kind, options.promise, frames, options.calibration, options.kept)
+    check_choice(kind, options.promise, frames, calibration, options.kept)
     _check_names(source, options.kept)
     high, pools = high_precision_of(kind, backend), options.tensorrt.pools if options.tensorrt else ()
     memory = memory_plan(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgeseg.errors import OptionsError, SpecError
+from edgeseg.graph.opening import opened
 from edgeseg.graph.preparing import Prepared, PrepareOptions, described_input, prepare
 from edgeseg.graph.qdq import Quantisation, has_qdq, lifted, sites_in
 from edgeseg.graph.qdq_rules import check_qdq, violations
 from edgeseg.graph.reading import GraphFile, read_graph
 from edgeseg.imaging.palettes import labels_for
-from edgeseg.spec import FrameOptions, LabelSpec, ModelSpec, PrecisionSpec, read_model_spec, sidecar_path
+from edgeseg.spec import (
+    FrameOptions,
+    HeadSpec,
+    InputSpec,
+    LabelSpec,
+    ModelSpec,
+    PrecisionSpec,
+    ProfileSpec,
+    read_model_spec,
+    sidecar_path,
+)
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -55,6 +66,7 @@ class Source:
         spec: what it means; its ``precision`` is None.
         quantisation: what the file was quantised by; None where it was not.
         precision: what the sidecar of 'edgeseg quantize' says of that.
+        prepared_at: the same graph prepared at another size, height x width; None of a file that takes one size only.
     """
 
     path: Path
@@ -62,6 +74,24 @@ class Source:
     spec: ModelSpec
     quantisation: Quantisation | None = None
     precision: PrecisionSpec | None = None
+    prepared_at: Callable[[tuple[int, int]], ir.Model] | None = None
+
+    def opened(self, model: ir.Model, profiles: Sequence[ProfileSpec]) -> ir.Model:
+        """A precision of this net with its sides open as far as the profiles differ; as it is without one.
+
+        Raises:
+            BuildError: a size or the batch is baked in.
+            OptionsError: the file takes one size only.
+        """
+        if not profiles:
+            return model
+        if self.prepared_at is None:
+            raise OptionsError(
+                f"{self.path} was prepared for one size when it was quantised",
+                "build from the float32 net with --precision and --calib-data",
+            )
+        image, head = self.spec.input, self.spec.head
+        return opened(model, image=image, head=head, profiles=profiles, prepared_at=self.prepared_at)
 
 
 def open_source(
@@ -133,8 +163,10 @@ def _with_sidecar(
             "leave the options that describe the net out, or move the sidecar away",
         )
     graph, found = _unquantised(graph, keeps_foreign, note)
-    prepared = prepare(graph, told.input, options.prepare, head=told.head)
-    return _source(graph, prepared, _matching(told.labels, sidecar_path(graph.path), prepared), found, note)
+    prepared_at = _preparing(graph, told.input, options.prepare, told.head)
+    prepared = prepared_at(options.prepare.size_hw)
+    labels = _matching(told.labels, sidecar_path(graph.path), prepared)
+    return _source(graph, prepared, labels, found, prepared_at, note)
 
 
 def _without_sidecar(
@@ -144,8 +176,16 @@ def _without_sidecar(
     image = described_input(graph, ready.frame, size_hw=options.prepare.size_hw)
     note(f"{graph.path} has no sidecar: frames are taken as {_frame_words(ready.frame)}")
     graph, found = _unquantised(graph, keeps_foreign, note)
-    prepared = prepare(graph, image, options.prepare)
-    return _source(graph, prepared, _labels(graph, prepared, ready), found, note)
+    prepared_at = _preparing(graph, image, options.prepare, None)
+    prepared = prepared_at(options.prepare.size_hw)
+    return _source(graph, prepared, _labels(graph, prepared, ready), found, prepared_at, note)
+
+
+def _preparing(
+    graph: GraphFile, image: InputSpec, options: PrepareOptions, head: HeadSpec | None
+) -> Callable[[tuple[int, int] | None], Prepared]:
+    """``prepare`` for any size."""
+    return lambda size_hw: prepare(graph, image, dataclasses.replace(options, size_hw=size_hw), head=head)
 
 
 def _source(
@@ -153,6 +193,7 @@ def _source(
     prepared: Prepared,
     labels: LabelSpec,
     found: Quantisation | None,
+    prepared_at: Callable[[tuple[int, int]], Prepared],
     note: Callable[[str], None],
 ) -> Source:
     for text in prepared.notes:
@@ -165,7 +206,13 @@ def _source(
         labels=labels,
     )
     quantisation = _moved(found, prepared.model, note) if found else None
-    return Source(path=graph.path, model=prepared.model, spec=spec, quantisation=quantisation)
+    return Source(
+        path=graph.path,
+        model=prepared.model,
+        spec=spec,
+        quantisation=quantisation,
+        prepared_at=lambda size_hw: prepared_at(size_hw).model,
+    )
 
 
 def _unquantised(

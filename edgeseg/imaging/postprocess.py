@@ -37,7 +37,7 @@ KEPT_PLANS = 4  # a camera has one size, a data set a few; each plan holds its t
 
 @dataclass(frozen=True, kw_only=True)
 class MaskFormat:
-    """What a head does not say of its logits, and what else becomes of them.
+    """How logits lie in memory where it is not as the head says, and what else becomes of them.
 
     Logits of int8 are multiplied by ``scale``. ``ignored_class`` never wins: its pixels go to the next best.
     ``outside`` is the label of pixels that the net has not seen (see ``placement`` of ``MaskMaker.mask``), and of
@@ -75,7 +75,7 @@ class MaskMaker:
     Args:
         head: shape, layout and meaning of the logits, from 1 to 255 classes.
         input_hw: the net's input size; needed for a ``placement`` only.
-        mask_format: the logits are float32, as the head says, without it.
+        mask_format: the logits are of the head's own dtype and scale without it.
         threads: CPU threads; all cores of this process without it.
 
     Example:
@@ -95,7 +95,7 @@ class MaskMaker:
         threads: int | None = None,
     ) -> None:
         self._head, self._input_hw = head, input_hw
-        self._format = mask_format or MaskFormat()
+        self._format = mask_format or MaskFormat(dtype=head.scores_dtype, scale=head.scale)
         self._threads = len(os.sched_getaffinity(0)) if threads is None else threads
         self._plans: OrderedDict[_Case, _native.MaskPlan] = OrderedDict()
 
