@@ -146,24 +146,28 @@ def _dla(spec: EngineSpec) -> str:
 
 def _fact_lines(spec: EngineSpec, asked: Asked) -> Iterator[str]:
     """The engine's own answer, or else what it answered where it was built."""
-    facts = asked.found.plan if asked.found else spec.facts
-    if asked.found is not None:
-        yield f"says         {asked.found.library}, of the engine loaded here:"
-    else:
+    found = asked.found
+    if found is None:
         yield f"not asked    {asked.reason}"
-        yield "             its layers are known where it loads" + ("; its builder recorded:" if facts else "")
+        yield "             its layers are known where it loads" + ("; its builder recorded:" if spec.facts else "")
+    else:
+        yield f"says         {found.library}, of the engine loaded here:"
+    facts = found.plan if found else spec.facts
     if facts is not None:
-        yield from _share_lines(facts)
-        yield from _memory_lines(spec, facts, asked.found)
+        yield from _share_lines(facts, spec.facts)
+        yield from _memory_lines(spec, facts, found)
 
 
-def _share_lines(facts: PlanFacts) -> Iterator[str]:
-    computing = sum(facts.by_precision.values())
+def _share_lines(facts: PlanFacts, recorded: PlanFacts | None) -> Iterator[str]:
+    """How many layers compute in which type; what a runtime cannot tell was told to the builder."""
+    by_precision = facts.by_precision or (recorded.by_precision if recorded else {})
+    computing = sum(by_precision.values())
     if not computing:
-        yield f"layers       {facts.layers}; what they compute in was not kept (profiling verbosity)"
+        yield f"layers       {facts.layers}; their types are not told (the lean runtime, or profiling verbosity)"
         return
-    shares = (f"{kind} {count} ({count / computing:.0%})" for kind, count in facts.by_precision.items())
-    yield f"layers       {facts.layers}, {computing} of them compute: {', '.join(shares)}"
+    shares = (f"{kind} {count} ({count / computing:.0%})" for kind, count in by_precision.items())
+    by_builder = "" if facts.by_precision else "; as its builder recorded"
+    yield f"layers       {facts.layers}, {computing} of them compute: {', '.join(shares)}{by_builder}"
     yield "             layers after fusion, by the type of their arithmetic; the others move, convert or index"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from edgeseg.errors import EngineError
 from edgeseg.runtime.inspector_json import layers_of
 from edgeseg.runtime.layer_facts import LayerFact, plan_facts
@@ -25,7 +27,7 @@ class EngineFacts:
     Attributes:
         library: that was asked, with its version, as in ``tensorrt-lean 11.4.0``.
         plan: what a sidecar keeps of it.
-        layers: in their order; empty where the engine was built to keep nothing of them.
+        layers: in their order; empty where the engine was built to keep nothing of them, and of the lean runtime.
         activation_bytes: device memory of one execution context, a number a profile; empty of a CPU.
     """
 
@@ -69,12 +71,14 @@ def _ask_tensorrt(spec: EngineSpec, plan: bytes) -> EngineFacts:
     api.log.clear()
     runtime = make_runtime(api, spec)
     engine = deserialise(api, runtime, plan, spec)
-    layers = layers_of(_inspected(api, engine, spec))
+    # The lean runtime's bindings lack the class: there create_engine_inspector raises TypeError (10.3.0, 11.4.0.106).
+    layers = layers_of(_inspected(api, engine, spec)) if hasattr(api.module, "EngineInspector") else ()
     memory = _activation_bytes(engine)
-    facts = plan_facts(
-        layers,
-        weight_bytes=_weight_bytes(api.module, engine, spec),
-        activation_bytes=max(memory) if memory else None,
+    facts = msgspec.structs.replace(
+        plan_facts(
+            layers, weight_bytes=_weight_bytes(api.module, engine, spec), activation_bytes=max(memory, default=None)
+        ),
+        layers=len(layers) or int(engine.num_layers),
     )
     return EngineFacts(library=f"{api.name} {api.version}", plan=facts, layers=layers, activation_bytes=tuple(memory))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,11 @@ class TensorRTEngine(Engine):
         self._cuda = primary_context()
         with contextlib.ExitStack() as undo, self._cuda.current():
             undo.callback(self.close)
-            self._open(plan, onnx_path)
+            try:
+                self._open(plan, onnx_path)
+            except BaseException as error:
+                traceback.clear_frames(error.__traceback__)  # what was half made ends here, its context still current
+                raise
             undo.pop_all()
 
     def _open(self, plan: bytes, onnx_path: Path | None) -> None:
@@ -109,7 +114,7 @@ class TensorRTEngine(Engine):
 
     def _drop(self) -> None:
         for slot in self._slots:
-            del slot.context
+            slot.release()
         self._engine = None
         self._runtime = None
         self._slots.clear()

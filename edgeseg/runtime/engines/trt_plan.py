@@ -91,8 +91,10 @@ def check_tensors(api: TrtApi, engine: ICudaEngine, spec: EngineSpec) -> None:
     Raises:
         EngineError: they differ, or the sidecar contradicts itself.
     """
-    found = {_describe(api.module, engine, name) for name in tensor_names(engine)}
-    expected = {_line(io.mode, io.name, io.dtype, io.format, io.shape) for io in spec.io}
+    # The lean runtime's bindings lack the class: there get_tensor_format raises TypeError (10.3.0, 11.4.0.106).
+    has_formats = hasattr(api.module, "TensorFormat")
+    found = {_describe(api.module, engine, name, has_formats=has_formats) for name in tensor_names(engine)}
+    expected = {_line(io.mode, io.name, io.dtype, io.format if has_formats else "", io.shape) for io in spec.io}
     inputs = [line for line in found if line.startswith("input")]
     if not expected <= found or len(inputs) != 1:
         raise EngineError(
@@ -117,16 +119,16 @@ def _is_that(io: IOTensor, name: str, dtype: str, shape: tuple[int, ...]) -> boo
     return all(side in (-1, wanted) for side, wanted in zip(io.shape, shape, strict=True))
 
 
-def _describe(module: TrtModule, engine: ICudaEngine, name: str) -> str:
+def _describe(module: TrtModule, engine: ICudaEngine, name: str, *, has_formats: bool) -> str:
     is_input = engine.get_tensor_mode(name) == module.TensorIOMode.INPUT
     dtype: str = engine.get_tensor_dtype(name).name
-    layout: str = engine.get_tensor_format(name).name.lower()
+    layout: str = engine.get_tensor_format(name).name.lower() if has_formats else ""
     shape = tuple(engine.get_tensor_shape(name))
     return _line("input" if is_input else "output", name, DTYPES.get(dtype, dtype), layout, shape)
 
 
 def _line(mode: str, name: str, dtype: str, layout: str, shape: Sequence[int]) -> str:
-    told = "" if layout == "linear" else f" {layout}"
+    told = "" if layout in ("", "linear") else f" {layout}"
     return f"{mode} '{name}' {dtype}{told} {_sides(shape)}"
 
 

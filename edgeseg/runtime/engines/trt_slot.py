@@ -35,6 +35,12 @@ class Slot:
     host_output: NDArray[Any]  # a view of the latter, in the head's layout
     is_started: bool = False
 
+    def release(self) -> None:
+        """Drop what the device holds, the context first; whoever has the slot still (a traceback) has none of it."""
+        del self.context
+        self.device.clear()
+        del self.stream
+
 
 def profile_for(spec: EngineSpec) -> int | None:
     """The first profile that takes the model's input; None where the engine has one shape.
