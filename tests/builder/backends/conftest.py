@@ -110,3 +110,11 @@ def unsupported_net(tmp_path: Path) -> Path:
     path = tmp_path / "unsupported.onnx"
     path.write_bytes(graph.model("determinant", (1, 3)))
     return path
+
+
+@pytest.fixture
+def other_net(make_net: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A copy of the FP32 net, so that its engine lies beside it."""
+    path = tmp_path / "other.onnx"
+    path.write_bytes(make_net("fp32").read_bytes())
+    return path
