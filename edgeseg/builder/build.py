@@ -18,6 +18,7 @@ from edgeseg.builder.promise import choose_kept, kept_words
 from edgeseg.builder.scores import for_layers, scored
 from edgeseg.builder.trials import trials_path
 from edgeseg.builder.verifying import Fresh, verified
+from edgeseg.runtime.engine_facts import facts_of
 from edgeseg.spec import EngineSpec, HeadSpec, PrecisionSpec, write_with_sidecar
 
 __all__ = ["BuildOptions", "VerifyOptions", "build_engine"]
@@ -48,6 +49,7 @@ def build_engine(
     Raises:
         ModelError, SpecError, DataError: an input cannot be used.
         BuildError: the options do not go together, the back end fails, or the masks agree too little with float32.
+        EngineError: the back end does not load what it has built.
         MissingPackageError: the back end or Model Optimizer is not installed.
         OutputError: the engine cannot be written.
     """
@@ -59,7 +61,8 @@ def build_engine(
     for text in net.memory.warning():
         note(text)
     fresh = _built(net, options, begun.backend, trials_path(engine_path), progress, note)
-    spec = msgspec.structs.replace(fresh.spec, build_key=begun.key)
+    facts = facts_of(fresh.spec, fresh.built.plan) if begun.backend.runs_here else None
+    spec = msgspec.structs.replace(fresh.spec, build_key=begun.key, facts=facts)
     if options.verify is not None:
         reference = _in_float32(net, options, progress)
         found = verified(fresh, reference, options.verify, progress=progress, note=note)

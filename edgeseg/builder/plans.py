@@ -138,7 +138,6 @@ def engine_spec(
         profiles=profiles,
         portability=_portability(built),
         dla=built.dla,
-        facts=built.facts,
         plan_sha256=sha256_of(built.plan),
         plan_bytes=len(built.plan),
     )

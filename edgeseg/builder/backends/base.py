@@ -13,7 +13,6 @@ from edgeseg.spec import (
     BackendName,
     DlaShare,
     HighPrecision,
-    PlanFacts,
     Portability,
     PrecisionKind,
     ProfileSpec,
@@ -47,7 +46,6 @@ class Built:
     driver: str | None = None
     portability: Portability = field(default_factory=Portability)
     dla: DlaShare | None = None
-    facts: PlanFacts | None = None
     notes: tuple[str, ...] = ()
     weights: bytes | None = None
 

@@ -121,7 +121,6 @@ class TensorRTBackend(BuilderBackend):
             driver=driver.driver_version,
             portability=self._portability(),
             dla=done.dla,
-            facts=done.facts,
             notes=done.notes,
             weights=weights,
         )

@@ -10,7 +10,7 @@ import msgspec
 
 from edgeseg.builder.backends.base import OptionValue
 from edgeseg.builder.backends.tensorrt.options import TensorRTOptions
-from edgeseg.spec import DlaShare, PlanFacts, PrecisionKind, ProfileSpec
+from edgeseg.spec import DlaShare, PrecisionKind, ProfileSpec
 from edgeseg.trt_api import TensorRTName
 
 __all__ = ["Done", "Event", "Failed", "Job", "Reached", "decoded", "encoded", "event_of"]
@@ -43,7 +43,6 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
     compute_capability: str | None
     options: dict[str, OptionValue]
     dla: DlaShare | None = None
-    facts: PlanFacts | None = None
     notes: tuple[str, ...] = field(default=())
 
 
