@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from edgeseg.errors import MissingPackageError
 from edgeseg.packages import require
-from edgeseg.trt_api import TensorRTName, driver_state, load_api
+from edgeseg.trt_api import TensorRTName, TrtApi, driver_state, load_api
 
 __all__ = ["Capability", "capabilities"]
 
@@ -76,11 +77,27 @@ def _trt_run(name: TensorRTName) -> Capability:
             title, works=False, detail=f"{driver.reason}: a machine with an NVIDIA GPU and its driver runs it"
         )
     try:
-        version = load_api(name).version
+        api = _runtime(name)
         require("pycuda.driver")
     except MissingPackageError as error:
         return _backend(title, works=False, detail=str(error))
-    return _backend(title, works=True, detail=f"{version} on {driver.device_name}, driver {driver.driver_version}")
+    only = ", version-compatible engines only" if api.name == "tensorrt-lean" else ""
+    return _backend(
+        title,
+        works=True,
+        detail=f"{api.name} {api.version} on {driver.device_name}, driver {driver.driver_version}{only}",
+    )
+
+
+def _runtime(name: TensorRTName) -> TrtApi:
+    """The package that runs engines of a back end; the lean one where TensorRT itself is absent."""
+    try:
+        return load_api(name)
+    except MissingPackageError:
+        if name == "tensorrt":
+            with contextlib.suppress(MissingPackageError):
+                return load_api("tensorrt-lean")
+        raise
 
 
 def _backend(name: str, *, works: bool, detail: str) -> Capability:

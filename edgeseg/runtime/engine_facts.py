@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import msgspec
 
 from edgeseg.errors import EngineError
+from edgeseg.runtime.engines.trt_package import api_for
+from edgeseg.runtime.engines.trt_plan import deserialise, make_runtime
+from edgeseg.runtime.engines.trt_slot import profile_for
 from edgeseg.runtime.inspector_json import layers_of
 from edgeseg.runtime.layer_facts import LayerFact, plan_facts
-from edgeseg.runtime.preflight import check_fits, rebuild
+from edgeseg.runtime.openvino_layers import facts_and_layers
+from edgeseg.runtime.preflight import check_fits, mismatches, rebuild
 from edgeseg.spec import EngineSpec, PlanFacts
 from edgeseg.trt_api import TrtApi, driver_state
 from edgeseg.trt_types import EngineInspector, ICudaEngine, IExecutionContext, TrtModule
@@ -50,22 +54,23 @@ def ask_engine(spec: EngineSpec, plan: bytes) -> EngineFacts:
     return _ask_openvino(spec, plan) if spec.backend == "openvino" else _ask_tensorrt(spec, plan)
 
 
-def facts_of(spec: EngineSpec, plan: bytes) -> PlanFacts:
-    """What the sidecar of a fresh plan records; see ``ask_engine``."""
+def facts_of(spec: EngineSpec, plan: bytes) -> PlanFacts | None:
+    """What the sidecar of a fresh plan records; None where it was built for another machine. See ``ask_engine``."""
+    if spec.backend != "openvino" and _misfits(api_for(spec), spec):
+        return None
     return ask_engine(spec, plan).plan
 
 
-def _ask_openvino(spec: EngineSpec, plan: bytes) -> EngineFacts:
-    from edgeseg.runtime.openvino_layers import facts_and_layers
+def _misfits(api: TrtApi, spec: EngineSpec) -> bool:
+    return bool(mismatches(spec, version=api.version, driver=driver_state(), package=api.name))
 
+
+def _ask_openvino(spec: EngineSpec, plan: bytes) -> EngineFacts:
     facts, layers = facts_and_layers(spec, plan)
     return EngineFacts(library=f"openvino {spec.backend_version}", plan=facts, layers=layers)
 
 
 def _ask_tensorrt(spec: EngineSpec, plan: bytes) -> EngineFacts:
-    from edgeseg.runtime.engines.trt_package import api_for
-    from edgeseg.runtime.engines.trt_plan import deserialise, make_runtime
-
     api = api_for(spec)
     check_fits(spec, version=api.version, driver=driver_state(), package=api.name)
     api.log.clear()
@@ -94,8 +99,6 @@ def _inspected(api: TrtApi, engine: ICudaEngine, spec: EngineSpec) -> str:
 
 
 def _context_at_size(api: TrtApi, engine: ICudaEngine, spec: EngineSpec) -> IExecutionContext:
-    from edgeseg.runtime.engines.trt_slot import profile_for
-
     context: IExecutionContext | None = engine.create_execution_context()
     index, image = profile_for(spec), spec.model.input
     if context is None or index is None:

@@ -15,7 +15,7 @@ from device_lab import Device
 from engine_lab import BUILT_IN, MODEL, SIZE_HW, Build, expected_of, net
 
 from edgeseg.errors import EngineError, MissingPackageError, SpecError
-from edgeseg.runtime.engine_facts import ask_engine
+from edgeseg.runtime.engine_facts import ask_engine, facts_of
 from edgeseg.runtime.engines import load_engine
 from edgeseg.runtime.engines.tensorrt import TensorRTEngine
 from edgeseg.runtime.session import Session
@@ -277,6 +277,14 @@ def test_an_engine_tells_what_its_verbosity_kept(device: Device, build: Build, v
         found = ask_engine(spec, plan)
     assert len(found.layers) == layers and found.plan.layers == 1
     assert bool(found.plan.by_precision) == (verbosity == "detailed")
+
+
+def test_a_plan_for_another_machine_has_no_facts_here(device: Device, build: Build) -> None:
+    spec, plan = read_engine_spec(build())
+    with device.inside(version=BUILT_IN):
+        assert facts_of(spec, plan) == ask_engine(spec, plan).plan
+    with device.inside(version=BUILT_IN, cc="8.9"):
+        assert facts_of(spec, plan) is None
 
 
 def test_an_altered_plan_never_reaches_tensorrt(device: Device, build: Build, tmp_path: Path) -> None:
