@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -42,6 +43,7 @@ EXTRA_OF = {
 #: Model Optimizer (0.47, onnx/trt_utils) has TensorRT's builder read every graph where it finds that package: without a
 #: driver it fails, and TensorRT keeps Model Optimizer's logger in place of ours.
 UNSEEN_BY = {"openvino": ("openvino_telemetry",), "modelopt": ("openvino_telemetry", "tensorrt")}
+IMPORTING = threading.RLock()  # what is hidden is so from all threads
 
 
 def require(name: str) -> ModuleType:
@@ -63,12 +65,13 @@ def require(name: str) -> ModuleType:
 @contextmanager
 def _hidden(*names: str) -> Iterator[None]:
     """Keep packages out of the sight of what is imported meanwhile; what was imported before comes back."""
-    before = {name: sys.modules.get(name) for name in names}
-    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None: how importlib is told that there is none
-    try:
-        yield
-    finally:
-        for name, module in before.items():
-            del sys.modules[name]
-            if module is not None:
-                sys.modules[name] = module
+    with IMPORTING:
+        before = {name: sys.modules.get(name) for name in names}
+        sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None tells importlib that there is none
+        try:
+            yield
+        finally:
+            for name, module in before.items():
+                del sys.modules[name]
+                if module is not None:
+                    sys.modules[name] = module

@@ -47,3 +47,18 @@ assert not sys.modules["modelopt.onnx.trt_utils"].TRT_PYTHON_AVAILABLE
 assert require("tensorrt") is tensorrt
 """
     subprocess.run([sys.executable, "-c", program], check=True, env=device.environment(has_driver=False))
+
+
+def test_threads_may_import_at_the_same_time() -> None:
+    program = """
+import sys, threading
+from edgeseg.packages import require
+sys.setswitchinterval(1e-6)
+failed = []
+threading.excepthook = lambda about: failed.append(about.exc_value)
+threads = [threading.Thread(target=lambda: [require("openvino") for _ in range(300)]) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not failed, failed
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

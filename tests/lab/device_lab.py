@@ -87,8 +87,9 @@ class Device:
         from edgeseg.trt_api import driver_state
 
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in self.settings(version=version, fails=fails, has_driver=has_driver, **settings).items():
-                patch.setenv(name, value)
+            described = self.environment(version=version, fails=fails, has_driver=has_driver, **settings)
+            for name in [*(one for one in described if one.startswith("STANDIN_")), "PYTHONPATH", "LD_LIBRARY_PATH"]:
+                patch.setenv(name, described[name])  # the last two for children: a plan is built in one
             patch.syspath_prepend(str(STANDIN))
             patch.setattr(driver_state, "__defaults__", (os.environ["STANDIN_LIBCUDA"],))
             try:
