@@ -11,6 +11,7 @@ import click
 from edgeseg.cli.calibration_options import calibration_options
 from edgeseg.cli.console import TrtexecOption, progress_bar, refuse_unwritable
 from edgeseg.cli.promise_options import promise_options
+from edgeseg.cli.shape_options import ScoresDtype, shape_options
 from edgeseg.cli.source_options import source_options
 from edgeseg.cli.tensorrt_options import tensorrt_options
 from edgeseg.cli.verify_options import verify_options
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from edgeseg.builder.measuring import CalibrationOptions
     from edgeseg.builder.promise import Promise
     from edgeseg.builder.source import SourceOptions
-    from edgeseg.spec import BackendName, EngineSpec, PrecisionKind
+    from edgeseg.spec import BackendName, EngineSpec, PrecisionKind, ProfileSpec
 
 
 @click.command("build-engine")
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Build although an engine of the same inputs is there.")
 @verify_options
 @source_options
+@shape_options
 @tensorrt_options
 def build_engine(
     onnx: Path,
@@ -66,6 +68,8 @@ def build_engine(
     force: bool,
     verify: Callable[[CalibrationOptions | None], VerifyOptions | None],
     source: Callable[[], SourceOptions],
+    profiles: Callable[[Path, SourceOptions], tuple[ProfileSpec, ...]],
+    scores: ScoresDtype,
     tensorrt: Callable[[BackendName], TensorRTOptions | None],
 ) -> None:
     """Build an engine out of ONNX and the sidecar that `edgeseg export` wrote beside it.
@@ -84,13 +88,16 @@ def build_engine(
     refuse_unwritable([target])
     images = calibration()
     chosen: BackendName = best_backend() if backend == "auto" else backend
+    prepared = source()
     options = BuildOptions(
         backend=chosen,
         precision=precision,
         calibration=images,
-        source=source(),
+        source=prepared,
         promise=promise(images.source if images else None),
         kept=keep,
+        profiles=profiles(onnx, prepared),
+        scores=scores,
         tensorrt=tensorrt(chosen),
         verify=verify(images),
         is_forced=force,
