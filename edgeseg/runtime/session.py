@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 
 from edgeseg.errors import EngineError
-from edgeseg.imaging.formats import Picture, PixelFormat, planes_of, size_wh_of
+from edgeseg.imaging.formats import Picture, PixelFormat, TensorFormat, planes_of, size_wh_of
 from edgeseg.imaging.geometry import Placement
 from edgeseg.imaging.postprocess import Mask, MaskMaker
-from edgeseg.imaging.preprocess import Preprocessor
+from edgeseg.imaging.preprocess import Preprocessor, Tensor
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.engines import Engine, load_engine
 from edgeseg.spec import EngineSpec
@@ -57,7 +57,9 @@ class Session:
         depth = self.engine.slots
         self.latency = LatencyLog()
         model = self.spec.model
-        self._preprocessor = Preprocessor(model.input, threads=threads)
+        self._is_hwc = any((io.name, io.format) == (model.input.name, "hwc") for io in self.spec.io)
+        stored = TensorFormat(dtype=model.input.dtype, layout="NHWC" if self._is_hwc else model.input.layout)
+        self._preprocessor = Preprocessor(model.input, threads=threads, tensor_format=stored)
         self._mask_maker = MaskMaker(model.head, input_hw=model.input.size_hw, threads=threads)
         self._free = deque(range(depth))
         self._pending: deque[_InFlight] = deque()
@@ -108,11 +110,16 @@ class Session:
         started_s = time.perf_counter()
         slot = self._free[0]
         with self.latency.timed("pre"):
-            self._preprocessor.into(self.engine.host_input(slot), frame, pixel_format=pixel_format)
+            self._preprocessor.into(self._host_input(slot), frame, pixel_format=pixel_format)
         self.engine.start(slot)
         self._free.popleft()
         width, height = size_wh_of(planes_of(frame, pixel_format))
         self._pending.append(_InFlight(slot, (height, width), started_s))
+
+    def _host_input(self, slot: int) -> Tensor:
+        """C-contiguous, as the engine stores it."""
+        tensor = self.engine.host_input(slot)
+        return tensor.transpose(0, 2, 3, 1) if self._is_hwc else tensor
 
     def result(self, *, out: Mask | None = None) -> Mask:
         """The mask of the oldest submitted frame, as ``segment`` gives it.

@@ -27,11 +27,17 @@ class Engine(ABC):
 
     @abstractmethod
     def host_input(self, slot: int) -> NDArray[Any]:
-        """The input buffer, of the InputSpec's dtype and shape, host memory; owned by the engine until ``close``."""
+        """The input buffer, of the InputSpec's dtype and shape, host memory; owned by the engine until ``close``.
+
+        A view of what the engine stores: NHWC of an input in the format ``hwc`` is C-contiguous.
+        """
 
     @abstractmethod
     def host_output(self, slot: int) -> NDArray[Any]:
-        """The head's output, of the HeadSpec's dtype and shape, host memory; the slot's next start overwrites it."""
+        """The head's output, of the HeadSpec's dtype and shape, host memory; the slot's next start overwrites it.
+
+        A view too: without the channels that a format is padded with, so not always C-contiguous.
+        """
 
     @abstractmethod
     def start(self, slot: int) -> None:

@@ -70,7 +70,7 @@ class TensorRTEngine(Engine):
             self._slots.append(make_slot(self._api, self._engine, self._cuda, self.spec))
 
     def host_input(self, slot: int) -> NDArray[Any]:
-        return self._slot(slot).stored_input
+        return self._slot(slot).host_input
 
     def host_output(self, slot: int) -> NDArray[Any]:
         return self._slot(slot).host_output

@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from edgeseg.errors import EngineError
 from edgeseg.runtime.cuda import CudaContext, TimedStream
 from edgeseg.runtime.engines.trt_plan import tensor_names
+from edgeseg.runtime.layouts import as_nchw, stored_shape
 from edgeseg.runtime.preflight import rebuild
 from edgeseg.spec import EngineSpec, IOTensor
 from edgeseg.trt_api import TrtApi
 from edgeseg.trt_types import ICudaEngine, IExecutionContext
 
 __all__ = ["Slot", "make_slot", "profile_for"]
-
-#: channels in memory are a multiple of it
-PADDED_TO = {"hwc": 1, "hwc8": 8, "hwc16": 16}
 
 
 @dataclass
@@ -32,7 +30,8 @@ class Slot:
     device: dict[str, Any]  # one buffer for every IO tensor
     stored_input: NDArray[Any]  # pinned, as the engine stores it
     stored_output: NDArray[Any]
-    host_output: NDArray[Any]  # a view of the latter, in the head's layout
+    host_input: NDArray[Any]  # a view of that, as the model says
+    host_output: NDArray[Any]
     is_started: bool = False
 
     def release(self) -> None:
@@ -84,14 +83,16 @@ def make_slot(api: TrtApi, engine: ICudaEngine, cuda: CudaContext, spec: EngineS
             raise EngineError(f"{api.name} refuses the buffer of '{name}' ({api.log})", rebuild(spec))
     image, head = spec.model.input, spec.model.head
     stored = {io.name: io for io in spec.io}
-    stored_output = cuda.pinned(_stored_shape(stored[head.output], head.shape), head.dtype)
+    stored_input = cuda.pinned(stored_shape(image.shape, stored[image.name].format), image.dtype)
+    stored_output = cuda.pinned(stored_shape(head.shape, stored[head.output].format), head.dtype)
     return Slot(
         context=context,
         stream=stream,
         device=device,
-        stored_input=cuda.pinned(_stored_shape(stored[image.name], image.shape), image.dtype),
+        stored_input=stored_input,
         stored_output=stored_output,
-        host_output=_view(stored_output, stored[head.output], head.shape),
+        host_input=as_nchw(stored_input, image.shape, stored[image.name].format),
+        host_output=as_nchw(stored_output, head.shape, stored[head.output].format),
     )
 
 
@@ -123,16 +124,4 @@ def _bytes_of(context: IExecutionContext, name: str, spec: EngineSpec) -> int:
 
 
 def _size(io: IOTensor, shape: tuple[int, ...]) -> int:
-    return int(math.prod(_stored_shape(io, shape)) * np.dtype(io.dtype).itemsize)
-
-
-def _stored_shape(io: IOTensor, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """In memory, C-contiguous; ``shape`` is (N, C, H, W) of every format but linear."""
-    if io.format == "linear":
-        return shape
-    batch, channels, height, width = shape
-    return batch, height, width, math.ceil(channels / PADDED_TO[io.format]) * PADDED_TO[io.format]
-
-
-def _view(stored: NDArray[Any], io: IOTensor, shape: tuple[int, ...]) -> NDArray[Any]:
-    return stored if io.format == "linear" else stored[..., : shape[1]].transpose(0, 3, 1, 2)
+    return int(math.prod(stored_shape(shape, io.format)) * np.dtype(io.dtype).itemsize)
