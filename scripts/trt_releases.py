@@ -27,7 +27,18 @@ from typing import Any
 
 from edgeseg.trt_api import PackageName
 
-__all__ = ["RELEASES", "ROOT", "WORK", "Release", "UnavailableError", "dump", "locked", "run_inside"]
+__all__ = [
+    "RELEASES",
+    "ROOT",
+    "WORK",
+    "Release",
+    "UnavailableError",
+    "dump",
+    "fetched",
+    "is_whole",
+    "locked",
+    "run_inside",
+]
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "tensorrt"
@@ -130,7 +141,7 @@ def run_inside(release: Release, script: Path, arguments: Sequence[str]) -> str:
     """
     environment = dict(os.environ)
     if release.requirement is not None:
-        folder = str(_fetched(release, release.requirement))
+        folder = str(fetched(release))
         environment |= {"LD_LIBRARY_PATH": folder, "PYTHONPATH": os.pathsep.join((folder, str(ROOT)))}
     elif importlib.util.find_spec(release.module) is None:
         raise UnavailableError(f"{release.module} is not installed")
@@ -151,20 +162,26 @@ def locked(key: str) -> Iterator[Path]:
         yield folder
 
 
-def _fetched(release: Release, requirement: str) -> Path:
-    """The folder of the unpacked wheel and its empty libraries; fetched once, and again where a file is damaged."""
+def fetched(release: Release) -> Path:
+    """The folder of the unpacked wheel and its empty libraries; fetched once, and again where a file is damaged.
+
+    Raises:
+        UnavailableError: there is no wheel, no compiler, or the release is taken as it is installed.
+    """
+    if release.requirement is None:
+        raise UnavailableError(f"{release.title} is not fetched")
     with locked(release.key) as parent:
         folder = parent / "bindings"
-        if not _is_whole(folder, release):
+        if not is_whole(folder, release):
             shutil.rmtree(folder, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=parent) as name:
-                _fetch(requirement, release, Path(name))
+                _fetch(release.requirement, release, Path(name))
                 Path(name).rename(folder)
                 Path(name).mkdir()  # for TemporaryDirectory to remove
         return folder
 
 
-def _is_whole(folder: Path, release: Release) -> bool:
+def is_whole(folder: Path, release: Release) -> bool:
     """Whether every file that the wheel's RECORD names is there with its hash."""
     records = list(folder.glob("*.dist-info/RECORD"))
     if len(records) != 1 or len(list(folder.glob("lib*.so.*"))) != len(release.libraries):
