@@ -71,6 +71,7 @@ def preflight(onnx_path: Path, engine_path: Path, options: BuildOptions, *, note
     backend = open_backend(options.backend, options.tensorrt)
     if options.precision is not None:
         backend.refuse(options.precision)
+    backend.refuse_profiles(options.profiles)
     if options.verify is not None and not backend.runs_here:
         reason = driver_state().reason or "it is for other devices"
         raise BuildError(
@@ -104,12 +105,21 @@ def open_net(onnx_path: Path, options: BuildOptions, backend: BuilderBackend, *,
     calibration = for_layers(source, kind, options.scores, options.calibration)
     check_calibration(source, kind, calibration)
     check_scores(source.spec.head, options.scores, options.calibration)
+    source.opened(source.model, options.profiles)  # what cannot be opened is refused before images are read
     frames = options.promise.frames(kind) if options.promise else None
     check_choice(kind, options.promise, frames, calibration, options.kept)
     _check_names(source, options.kept)
+    if options.calibration is not None:  # before an hour's work; without images it comes first anyway
+        source.opened(source.model, options.profiles)
     high, pools = high_precision_of(kind, backend), options.tensorrt.pools if options.tensorrt else ()
     memory = memory_plan(
-        source, kind, high, backend, profiles=options.profiles, workspace_bytes=dict(pools).get("workspace")
+        source,
+        kind,
+        high,
+        backend,
+        profiles=options.profiles,
+        scores=options.scores,
+        workspace_bytes=dict(pools).get("workspace"),
     )
     return Opened(source=source, kind=kind, high=high, frames=frames, memory=memory)
 

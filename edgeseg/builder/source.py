@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -211,7 +212,7 @@ def _source(
         model=prepared.model,
         spec=spec,
         quantisation=quantisation,
-        prepared_at=lambda size_hw: prepared_at(size_hw).model,
+        prepared_at=functools.cache(lambda size_hw: prepared_at(size_hw).model),  # asked before and after calibrating
     )
 
 

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgeseg.errors import BuildError
-from edgeseg.graph.access import described, infer_shapes, shape_of
+from edgeseg.graph.access import constant_of, described, infer_shapes, shape_of
 from edgeseg.graph.batching import PROBED_BATCH, batch_axes, check_batch
 from edgeseg.graph.rewrites.building import is_op
 from edgeseg.graph.shape_folding import fold_shapes
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 __all__ = ["opened", "probed_sizes"]
+
+#: smaller constants are not worth a comparison
+SHARED_BYTES = 1 << 16
 
 
 def opened(
@@ -53,7 +57,7 @@ def opened(
     if not profiles or profiles[0].optimum[1:] != image.size_hw:
         raise ValueError(f"the first profile must have its optimum at {image.size_hw}")
     batches, *sides = _ends(profiles)
-    probes = SizeProbes({size: prepared_at(size) for size in probed_sizes(profiles)})
+    probes = SizeProbes(_prepared(probed_sizes(profiles), prepared_at))
     axes = batch_axes(probes.models[0]) if batches != (1, 1) else None
     done: ir.Model = model.clone()
     rules = SizeRules(done, probes, axes)
@@ -80,6 +84,19 @@ def probed_sizes(profiles: Sequence[ProfileSpec]) -> tuple[Sized, ...]:
         (max(high_h - step_h, low_h), max(high_w - step_w, low_w)),
     ]
     return tuple(dict.fromkeys([*own, *between]))
+
+
+def _prepared(sizes: Sequence[Sized], prepared_at: Callable[[Sized], ir.Model]) -> dict[Sized, ir.Model]:
+    """The net at every size; weights that are the same are held once."""
+    models: dict[Sized, ir.Model] = {}
+    for size in sizes:
+        models[size] = prepared_at(size)
+        first = models[sizes[0]].graph.initializers
+        for name, value in models[size].graph.initializers.items():
+            one, other = constant_of(first.get(name)), constant_of(value)
+            if one is not None and other is not None and one.nbytes >= SHARED_BYTES and np.array_equal(one, other):
+                value.const_value = first[name].const_value
+    return models
 
 
 def _ends(profiles: Sequence[ProfileSpec]) -> list[tuple[int, int]]:

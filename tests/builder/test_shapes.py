@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from edgeseg.builder.build import BuildOptions, build_engine
+from edgeseg.builder.measuring import CalibrationOptions
 from edgeseg.builder.shapes import AskedProfile, AskedShape, asked_profiles, checked_profiles, resolved_profiles
 from edgeseg.builder.source import SourceOptions
-from edgeseg.errors import OptionsError
-from edgeseg.spec import FrameOptions, ProfileSpec
+from edgeseg.errors import BuildError, OptionsError
+from edgeseg.spec import FrameOptions, PrecisionKind, ProfileSpec
 
 FILE = ProfileSpec(minimum=(1, 32, 64), optimum=(1, 64, 128), maximum=(4, 128, 256), step_hw=(32, 64))
 IMAGE = FrameOptions().input_spec(name="image", size_hw=(64, 128), profile=FILE)
@@ -90,26 +91,37 @@ def test_nothing_is_read_where_nothing_is_asked_for(tmp_path: Path) -> None:
     assert resolved_profiles(tmp_path / "absent.onnx", (), SourceOptions()) == ()
 
 
-@pytest.fixture
-def open_onnx(tmp_path: Path) -> Path:
-    """A convolution whose scores are enlarged to the image's size inside the net, without a sidecar."""
+def written(folder: Path, body: str) -> Path:
+    """A net of any size without a sidecar: a convolution that halves the image, and ``body`` behind it."""
     onnx = pytest.importorskip("onnx")
     proto = onnx.parser.parse_model(
         '<ir_version: 9, opset_import: ["" : 19]> g (float[n, 3, h, w] image) => (float[n, 4, p, q] scores) '
-        "<int64[1] two = {2}, int64[1] four = {4}> { small = Conv<strides=[2, 2]>(image, kernel) "
-        "s = Shape(small) hw = Slice(s, two, four) p = GlobalAveragePool(small) nc = Shape<end=2>(p) "
-        'z = Concat<axis=0>(nc, hw) up = Resize<mode="nearest">(p, , , z) scores = Add(up, small) }'
+        "<int64[1] two = {2}, int64[1] three = {3}, int64[1] four = {4}> "
+        f"{{ small = Conv<strides=[2, 2]>(image, kernel) {body} }}"
     )
     kernel = np.random.default_rng(0).normal(size=(4, 3, 2, 2)).astype(np.float32)
     proto.graph.initializer.append(onnx.numpy_helper.from_array(kernel, "kernel"))
-    path = tmp_path / "model" / "net.onnx"
+    for node in proto.graph.node:
+        node.name = node.op_type.lower()
+    path = folder / "model" / "net.onnx"
     path.parent.mkdir()
     onnx.save(proto, path)
     return path
 
 
+@pytest.fixture
+def open_onnx(tmp_path: Path) -> Path:
+    """The mean of the scores, enlarged to their size, is added to them."""
+    return written(
+        tmp_path,
+        "s = Shape(small) hw = Slice(s, two, four) p = GlobalAveragePool(small) nc = Shape<end=2>(p) "
+        'z = Concat<axis=0>(nc, hw) up = Resize<mode="nearest">(p, , , z) scores = Add(up, small)',
+    )
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_an_engine_with_two_profiles_says_their_shapes_and_leaves_open_sides_open(
-    open_onnx: Path, tmp_path: Path
+    chain: Any, open_onnx: Path, tmp_path: Path, precision: PrecisionKind
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
     asked = [
@@ -117,7 +129,10 @@ def test_an_engine_with_two_profiles_says_their_shapes_and_leaves_open_sides_ope
         profile(shape(16, 32), shape(16, 32, batch=4), shape(16, 32)),
     ]
     profiles = resolved_profiles(open_onnx, asked, SourceOptions())
-    options = BuildOptions(backend="tensorrt-rtx", profiles=profiles, scores="float16")
+    images = CalibrationOptions(source=chain.images, file=tmp_path / "ranges.json") if precision == "int8" else None
+    options = BuildOptions(
+        backend="tensorrt-rtx", precision=precision, calibration=images, profiles=profiles, scores="float16"
+    )
     spec = build_engine(open_onnx, tmp_path / "net.engine", options)
     assert spec.profiles == profiles
     assert (spec.model.input.size_hw, spec.model.head.size_hw) == ((32, 64), (16, 32))
@@ -125,3 +140,24 @@ def test_an_engine_with_two_profiles_says_their_shapes_and_leaves_open_sides_ope
         ("float32", (-1, 3, -1, -1)),
         ("float16", (-1, 4, -1, -1)),
     ]
+
+
+def test_a_net_that_cannot_be_opened_is_refused_before_images_are_read(chain: Any, tmp_path: Path) -> None:
+    """A width that is counted out in numbers."""
+    pytest.importorskip("tensorrt_rtx")
+    path = written(
+        tmp_path,
+        "s = Shape(small) w = Slice(s, three, four) q = Squeeze(w) z = Constant<value_int=0>() "
+        "o = Constant<value_int=1>() r = Range(z, q, o) f = Cast<to=1>(r) scores = Add(small, f)",
+    )
+    profiles = (ProfileSpec(minimum=(1, 16, 32), optimum=(1, 32, 64), maximum=(1, 64, 128), step_hw=(16, 32)),)
+    options = BuildOptions(
+        backend="tensorrt-rtx",
+        precision="int8",
+        calibration=CalibrationOptions(source=chain.images, file=tmp_path / "ranges.json"),
+        profiles=profiles,
+    )
+    told: list[str] = []
+    with pytest.raises(BuildError, match=r"Add 'add' has .*: build one engine a size, with --input-size"):
+        build_engine(path, tmp_path / "net.engine", options, progress=lambda done, step: told.append(step))
+    assert told == []
