@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from math import ceil, prod
 
 from edgeseg.builder.backends.base import BuilderBackend
+from edgeseg.builder.scores import ScoresDtype
 from edgeseg.builder.source import Source
 from edgeseg.graph.counting import GraphCounts, count
 from edgeseg.memory import FreeMemory, host_memory
@@ -104,6 +105,7 @@ def memory_plan(
     backend: BuilderBackend,
     *,
     profiles: Sequence[ProfileSpec] = (),
+    scores: ScoresDtype = "float32",
     workspace_bytes: int | None = None,
 ) -> MemoryPlan:
     """Estimate what a build takes.
@@ -114,6 +116,7 @@ def memory_plan(
         high: of what is not quantised.
         backend: that will build; says where.
         profiles: the shapes of the engine.
+        scores: what they leave in.
         workspace_bytes: the limit; None for the back end's own.
     """
     counts, scale = count(source.model), _scale(source.spec, profiles)
@@ -121,7 +124,7 @@ def memory_plan(
     return MemoryPlan(
         weights_bytes=weights,
         activation_bytes=None if counts.peak_bytes is None else ceil(counts.peak_bytes * scale * _share(high)),
-        io_bytes=ceil(_io(source.spec) * scale),
+        io_bytes=ceil(_io(source.spec, scores) * scale),
         workspace_bytes=workspace_bytes,
         builder_bytes=BUILDER_BYTES + ceil(weights * BUILDER_COPIES) if backend.builds_apart else None,
         engine_memory=backend.memory(),
@@ -147,8 +150,9 @@ def _scale(model: ModelSpec, profiles: Sequence[ProfileSpec]) -> float:
     return largest / prod(model.input.size_hw)
 
 
-def _io(model: ModelSpec) -> int:
-    return prod(model.input.shape) * IO_BYTES[model.input.dtype] + prod(model.head.shape) * IO_BYTES[model.head.dtype]
+def _io(model: ModelSpec, scores: ScoresDtype) -> int:
+    dtype = model.head.dtype if model.head.decision == "ids" else scores
+    return prod(model.input.shape) * IO_BYTES[model.input.dtype] + prod(model.head.shape) * IO_BYTES[dtype]
 
 
 def _hints(kind: PrecisionKind, has_profiles: bool, *, is_apart: bool, has_limit: bool) -> tuple[str, ...]:

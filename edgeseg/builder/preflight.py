@@ -109,8 +109,6 @@ def open_net(onnx_path: Path, options: BuildOptions, backend: BuilderBackend, *,
     frames = options.promise.frames(kind) if options.promise else None
     check_choice(kind, options.promise, frames, calibration, options.kept)
     _check_names(source, options.kept)
-    if options.calibration is not None:  # before an hour's work; without images it comes first anyway
-        source.opened(source.model, options.profiles)
     high, pools = high_precision_of(kind, backend), options.tensorrt.pools if options.tensorrt else ()
     memory = memory_plan(
         source,

@@ -161,3 +161,9 @@ def test_a_net_that_cannot_be_opened_is_refused_before_images_are_read(chain: An
     with pytest.raises(BuildError, match=r"Add 'add' has .*: build one engine a size, with --input-size"):
         build_engine(path, tmp_path / "net.engine", options, progress=lambda done, step: told.append(step))
     assert told == []
+
+
+def test_the_cpu_takes_one_shape_and_says_so_before_it_reads_the_net(tmp_path: Path) -> None:
+    options = BuildOptions(backend="openvino", profiles=(FILE,))
+    with pytest.raises(OptionsError, match=r"takes one shape.*: leave the shapes out, or use --input-size"):
+        build_engine(tmp_path / "absent.onnx", tmp_path / "net.engine", options)

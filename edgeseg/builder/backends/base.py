@@ -94,6 +94,10 @@ class BuilderBackend(ABC):
     def refuse(self, precision: PrecisionKind) -> None:
         """Raise BuildError where this back end cannot hold ``precision`` on this machine; say what it can."""
 
+    def refuse_profiles(self, profiles: tuple[ProfileSpec, ...]) -> None:
+        """Raise OptionsError where this back end has no plans for such shapes; by default it has."""
+        del profiles
+
     def adapted(self, model: ir.Model) -> ir.Model:
         """The graph written as this back end computes it rightly; it stands for the same numbers."""
         return model

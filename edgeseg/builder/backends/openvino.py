@@ -63,6 +63,13 @@ class OpenVINOBackend(BuilderBackend):
                 f"this CPU has no bfloat16 ({', '.join(self._capabilities())})", "use --precision fp32 or int8"
             )
 
+    def refuse_profiles(self, profiles: tuple[ProfileSpec, ...]) -> None:
+        if profiles:
+            raise OptionsError(
+                "an openvino engine takes one shape, profiles are TensorRT's",
+                "leave the shapes out, or use --input-size",
+            )
+
     def _capabilities(self) -> list[str]:
         return list(self._openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
@@ -80,11 +87,7 @@ class OpenVINOBackend(BuilderBackend):
         profiles: tuple[ProfileSpec, ...] = (),
         progress: Progress,
     ) -> Built:
-        if profiles:
-            raise OptionsError(
-                "an openvino engine takes one shape, profiles are TensorRT's",
-                "leave the shapes out, or use --input-size",
-            )
+        self.refuse_profiles(profiles)
         progress(0.0, "compile")
         inference: InferencePrecision = "bf16" if precision == "bf16" else "f32"
         core = self._openvino.Core()
