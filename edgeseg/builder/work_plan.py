@@ -9,6 +9,7 @@ from edgeseg.builder.build_options import BuildOptions
 from edgeseg.builder.known_ranges import range_words
 from edgeseg.builder.measuring import calibration_path
 from edgeseg.builder.preflight import Opened, Preflight, open_net, preflight
+from edgeseg.builder.scores import for_layers
 from edgeseg.spec import ProfileSpec, sidecar_path, weights_path
 
 __all__ = ["work_plan"]
@@ -25,11 +26,10 @@ def work_plan(onnx_path: Path, engine_path: Path, options: BuildOptions) -> tupl
     notes: list[str] = []
     begun = preflight(onnx_path, engine_path, options, note=notes.append)
     net = open_net(onnx_path, options, begun.backend, note=notes.append)
-    ranges = range_words(net.source, net.kind, options.calibration, options.source)
     return (
-        *_net_lines(onnx_path, net, notes),
+        *_net_lines(onnx_path, net, options, notes),
         f"precision: {net.kind}" + ("" if net.kind == net.high else f", the rest in {net.high}"),
-        f"ranges: {ranges}",
+        *_range_lines(net, options),
         *_search_lines(options, net),
         *_backend_lines(begun, options),
         *(f"profile {index}: {_profile_words(one)}" for index, one in enumerate(options.profiles)),
@@ -40,10 +40,19 @@ def work_plan(onnx_path: Path, engine_path: Path, options: BuildOptions) -> tupl
     )
 
 
-def _net_lines(onnx_path: Path, net: Opened, notes: list[str]) -> Iterator[str]:
+def _net_lines(onnx_path: Path, net: Opened, options: BuildOptions, notes: list[str]) -> Iterator[str]:
     image, head = net.source.spec.input, net.source.spec.head
-    yield f"net: {onnx_path}, {image.dtype} {image.shape} -> {head.dtype} {head.shape}"
+    dtype = head.dtype if head.decision == "ids" else options.scores
+    yield f"net: {onnx_path}, {image.dtype} {image.shape} -> {dtype} {head.shape}"
     yield from (f"graph: {text}" for text in notes)
+
+
+def _range_lines(net: Opened, options: BuildOptions) -> Iterator[str]:
+    calibration = for_layers(net.source, net.kind, options.scores, options.calibration)
+    yield f"ranges: {range_words(net.source, net.kind, calibration, options.source)}"
+    images = options.calibration
+    if options.scores == "int8" and images is not None:
+        yield f"range of the scores: measured on {len(images.images())} images of {images.source}"
 
 
 def _search_lines(options: BuildOptions, net: Opened) -> Iterator[str]:

@@ -84,6 +84,22 @@ def test_a_dry_run_knows_the_ranges_and_the_engine_that_are_there(chain_copy: Pa
     assert "in net.calibration.json differs the method (max against entropy)" in other[1]
 
 
+def test_a_dry_run_names_profiles_options_and_what_the_scores_leave_in(chain_copy: Path, chain: Any) -> None:
+    needs("tensorrt-rtx")
+    shapes = ("--min-shapes", "32x64", "--max-shapes", "32x64", "--workspace", "256MiB")
+    words = ("net.onnx", "--backend", "tensorrt-rtx", *shapes, "--logits-dtype", "int8", "--calib-data", chain.images)
+    ((code, out, errors),) = call_many([(*words, "--dry-run")], chain_copy)
+    assert code == 0, errors
+    for line in (
+        "-> int8 (1, 3, 16, 32)",
+        "range of the scores: measured on 8 images",
+        "profile 0: min 1x32x64, opt 1x32x64, max 1x32x64",
+        f"options: pools workspace:{256 << 20}, optimization_level its own",
+        "workspace up to 256 MiB",
+    ):
+        assert line in out
+
+
 REFUSED = (
     (("--precision", "fp8"), FAILURE, "computes in fp32, bf16 and int8, not in fp8"),
     (("--precision", "int8"), USAGE, "int8 needs images to calibrate on"),
@@ -93,6 +109,8 @@ REFUSED = (
     (("--precision", "int8", "--calib-data", "none"), FAILURE, "none is not there"),
     (("--max-miou-drop", "1", "--eval-data", "none"), USAGE, "is kept by int8 and fp8, not by fp32"),
     (("--workspace", "64"), USAGE, "is TensorRT's, the back end is openvino"),
+    (("--min-shapes", "32x64", "--max-shapes", "32x64"), USAGE, "profiles are TensorRT's"),
+    (("--logits-dtype", "int8"), USAGE, "int8 scores need images"),
     (("--input-size", "33x65"), FAILURE, "is asked to be 33x65"),
     (("--verify", "none"), FAILURE, "none is not there"),
     (("--verify",), USAGE, "--verify needs frames"),
