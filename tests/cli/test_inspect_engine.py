@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner
+from device_lab import Device
+from engine_lab import BUILT_IN, Build
 
 from edgeseg.cli.inspect import inspect
 from edgeseg.errors import SpecError
@@ -142,6 +146,33 @@ def test_a_stripped_engine_says_where_its_weights_are(chain: Any, tmp_path: Path
 def test_an_engine_of_another_openvino_is_shown_with_both_versions(chain: Any, tmp_path: Path) -> None:
     text = told(written(chain, tmp_path / "net.engine", backend_version="2020.1"))
     assert "not asked    engine was built by OpenVINO 2020.1, installed is" in text
+
+
+def test_on_its_device_an_engine_tells_the_memory_of_every_profile(device: Device, build: Build) -> None:
+    profiles = tuple(ProfileSpec(minimum=(1, 32, 32), optimum=(1, 32, 64), maximum=(1, 64, side)) for side in (64, 128))
+    path = build(profiles=profiles)
+    with device.inside(version=BUILT_IN):
+        text = told(path, "--layers")
+    assert f"says         tensorrt {BUILT_IN}, of the engine loaded here:" in text
+    assert re.search(
+        r"^activations  \S+ \S+ of profile 0, \S+ \S+ of profile 1; a frame in flight takes one$", text, re.M
+    )
+    assert re.search(r"^FP32  CaskConvolution  head", text, re.M)
+
+
+def test_what_the_lean_runtime_cannot_tell_is_shown_as_the_builder_recorded_it(
+    device: Device, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, plan = read_engine_spec(build(is_version_compatible=True))
+    facts = PlanFacts(layers=1, by_precision={"FP32": 1})
+    for name, recorded in (("told", facts), ("untold", None)):
+        write_with_sidecar(tmp_path / f"{name}.engine", plan, msgspec.structs.replace(spec, facts=recorded))
+    with device.inside(version="11.4.0.106"):
+        monkeypatch.setitem(sys.modules, "tensorrt", None)
+        text, untold = told(tmp_path / "told.engine"), told(tmp_path / "untold.engine")
+    assert "says         tensorrt-lean 11.4.0.106, of the engine loaded here:" in text
+    assert "layers       1, 1 of them compute: FP32 1 (100%); as its builder recorded" in text
+    assert "layers       1; their types are not told (the lean runtime, or profiling verbosity)" in untold
 
 
 @pytest.mark.parametrize("damage", [lambda plan: plan[:-9], lambda plan: plan[:-1] + bytes([plan[-1] ^ 1])])
