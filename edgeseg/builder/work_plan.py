@@ -99,8 +99,11 @@ def _verify_lines(options: BuildOptions) -> Iterator[str]:
 
 def _files(onnx_path: Path, engine_path: Path, options: BuildOptions, net: Opened) -> Iterator[Path]:
     yield from (engine_path, sidecar_path(engine_path))
-    if options.tensorrt is not None and options.tensorrt.is_stripped:
+    tensorrt = options.tensorrt
+    if tensorrt is not None and tensorrt.is_stripped:
         yield weights_path(engine_path)
+    if tensorrt is not None and tensorrt.timing_cache is not None:
+        yield tensorrt.timing_cache
     calibration = options.calibration
     if calibration is not None and net.kind in ("int8", "fp8"):
         path = calibration.file or calibration_path(onnx_path)

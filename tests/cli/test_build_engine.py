@@ -174,8 +174,9 @@ def test_an_engine_for_a_gpu_is_compared_on_that_gpu(chain_copy: Path, chain: An
 
 
 def test_a_small_gpu_is_told_what_to_lower(chain_copy: Path, device: Device) -> None:
-    words = ("build-engine", "net.onnx", "--backend", "tensorrt", "--no-timing-cache", "--dry-run")
+    words = ("build-engine", "net.onnx", "--backend", "tensorrt", "--timing-cache", "timings", "--dry-run")
     done = device.run(*words, cwd=chain_copy, integrated=0, total=1 << 20, free=40 << 10)
     assert done.returncode == 0, done.stderr
+    assert "would write: net.engine, net.engine.json, timings" in done.stdout
     assert "warning: memory is short: " in done.stdout
     assert "of the GPU's memory are free; in order of effect: --workspace 256MiB; --optimization-level 2" in done.stdout
