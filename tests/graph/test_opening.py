@@ -29,7 +29,8 @@ class Case:
     def __init__(self, folder: Path, body: str, *, sides: str = "n, 3, h, w") -> None:
         proto = onnx.parser.parse_model(
             f'<ir_version: 9, opset_import: ["" : 19]> g (float[{sides}] image) => (float[n, c, p, q] scores) '
-            f"<int64[1] zero = {{0}}, int64[1] two = {{2}}, int64[1] three = {{3}}, int64[1] four = {{4}}> {{ {body} }}"
+            "<int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}, int64[1] three = {3}, int64[1] four = {4}> "
+            f"{{ {body} }}"
         )
         proto.graph.initializer.append(onnx.numpy_helper.from_array(KERNEL, "kernel"))
         for number, node in enumerate(proto.graph.node):
@@ -132,6 +133,12 @@ REFUSED = {
         f"{STEM} s = Shape(a) w = Slice(s, three, four) q = Squeeze(w) z = Constant<value_int=0>() "
         "o = Constant<value_int=1>() r = Range(z, q, o) f = Cast<to=1>(r) scores = Add(a, f)",
         r"Add 'add_\d+' has .* for 16x24 and .* for 8x16, which does not follow from shapes at run time: build one",
+    ),
+    "a constant that stands for one image": (
+        f"{STEM} k = ReduceSum<keepdims=1>(kernel, three) m = ReduceSum<keepdims=1>(k, two) "
+        "f = Slice(m, zero, one, zero) p = GlobalAveragePool(a) c = Concat<axis=1>(p, f) "
+        "s = Softmax<axis=1>(c) scores = Mul(s, s)",
+        r"Concat 'concat_\d+' joins or mixes the images of a batch: take batches of 1",
     ),
     "a mean over the batch": (
         f"{STEM} m = ReduceMean<keepdims=1>(a, zero) scores = Sub(a, m)",

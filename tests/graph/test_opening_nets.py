@@ -86,10 +86,11 @@ class Case(NamedTuple):
     image: InputSpec
     prepared: Prepared
 
+    @functools.cache  # noqa: B019 - a module's fixture holds the cases anyway
     def at(self, size_hw: tuple[int, int]) -> Any:
         return prepare(self.graph, self.image, PrepareOptions(size_hw=size_hw)).model
 
-    @functools.cache  # noqa: B019 - a module's fixture holds the cases anyway
+    @functools.cache  # noqa: B019 - as above
     def opened(self, profiles: tuple[ProfileSpec, ...]) -> Any:
         ready = self.prepared
         return opened(ready.model, image=ready.image, head=ready.head, profiles=profiles, prepared_at=self.at)
