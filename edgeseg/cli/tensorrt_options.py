@@ -116,26 +116,6 @@ OPTIONS = (
     option("--input-format", type=click.Choice(LAYOUTS), help="How the image lies in memory.  [default: linear]"),
     option("--output-format", type=click.Choice(LAYOUTS), help="How the scores lie in memory.  [default: linear]"),
 )
-#: words of the command line -> fields of TensorRTOptions
-FIELDS = {
-    "optimization_level": "optimization_level",
-    "timing_cache": "timing_cache",
-    "editable_timing_cache": "is_timing_cache_editable",
-    "hardware_compatibility": "hardware_compatibility",
-    "version_compatible": "is_version_compatible",
-    "strip_plan": "is_stripped",
-    "refit": "is_refittable",
-    "tf32": "is_tf32_allowed",
-    "sparsity": "is_sparse",
-    "aux_streams": "aux_streams",
-    "tiling_level": "tiling_level",
-    "profiling_verbosity": "profiling_verbosity",
-    "dla_core": "dla_core",
-    "gpu_fallback": "is_gpu_fallback_allowed",
-    "target": "targets",
-    "input_format": "input_format",
-    "output_format": "output_format",
-}
 OTHERS = ("workspace", "memory_pool", "no_timing_cache", "exclude_lean_runtime")
 
 
@@ -147,19 +127,27 @@ def tensorrt_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(**words: Any) -> None:
-        given = {name: words.pop(name) for name in (*FIELDS, *OTHERS)}
+        fields = _fields()
+        given = {name: words.pop(name) for name in (*fields, *OTHERS)}
         said = {
             name: value for name, value in given.items() if value is not None and value is not False and value != ()
         }
         said |= {name: given[name] for name in ("tf32", "gpu_fallback") if given[name] is False}
-        command(tensorrt=lambda backend: _options(backend, said), **words)
+        command(tensorrt=lambda backend: _options(backend, said, fields), **words)
 
     for one in reversed(OPTIONS):
         wrapped = one(wrapped)
     return wrapped
 
 
-def _options(backend: BackendName, said: dict[str, Any]) -> TensorRTOptions | None:
+def _fields() -> dict[str, str]:
+    """Words of the command line -> fields of TensorRTOptions."""
+    from edgeseg.builder.backends.tensorrt.options import OPTION_OF
+
+    return {option.removeprefix("--").replace("-", "_"): field for field, option in OPTION_OF.items()}
+
+
+def _options(backend: BackendName, said: dict[str, Any], fields: dict[str, str]) -> TensorRTOptions | None:
     from edgeseg.builder.backends.tensorrt import TensorRTOptions
 
     if backend == "openvino":
@@ -173,12 +161,12 @@ def _options(backend: BackendName, said: dict[str, Any]) -> TensorRTOptions | No
         raise click.UsageError("--timing-cache and --no-timing-cache exclude each other")
     if "gpu_fallback" in said and "dla_core" not in said:
         raise click.UsageError("there is no DLA to fall back from: add --dla-core 0, or leave --gpu-fallback out")
-    fields = {FIELDS[name]: value for name, value in said.items() if name in FIELDS}
+    given = {fields[name]: value for name, value in said.items() if name in fields}
     if backend == "tensorrt" and not {"timing_cache", "no_timing_cache"} & said.keys():
-        fields["timing_cache"] = _cache_folder()
+        given["timing_cache"] = _cache_folder()
     pools: list[Any] = [("workspace", said["workspace"])] if "workspace" in said else []
     return TensorRTOptions(
-        pools=(*pools, *said.get("memory_pool", ())), has_lean_runtime="exclude_lean_runtime" not in said, **fields
+        pools=(*pools, *said.get("memory_pool", ())), has_lean_runtime="exclude_lean_runtime" not in said, **given
     )
 
 

@@ -9,11 +9,31 @@ from typing import Literal
 from edgeseg.errors import OptionsError
 from edgeseg.spec import HardwareCompatibility, TensorLayout
 
-__all__ = ["PoolName", "TensorRTOptions"]
+__all__ = ["OPTION_OF", "PoolName", "TensorRTOptions", "option_words"]
 
 PoolName = Literal[
     "workspace", "tactic-dram", "tactic-shared-memory", "dla-managed-sram", "dla-local-dram", "dla-global-dram"
 ]
+#: fields that one option sets, and its name on the command line
+OPTION_OF = {
+    "optimization_level": "--optimization-level",
+    "timing_cache": "--timing-cache",
+    "is_timing_cache_editable": "--editable-timing-cache",
+    "hardware_compatibility": "--hardware-compatibility",
+    "is_version_compatible": "--version-compatible",
+    "is_stripped": "--strip-plan",
+    "is_refittable": "--refit",
+    "is_tf32_allowed": "--tf32",
+    "is_sparse": "--sparsity",
+    "aux_streams": "--aux-streams",
+    "tiling_level": "--tiling-level",
+    "profiling_verbosity": "--profiling-verbosity",
+    "dla_core": "--dla-core",
+    "is_gpu_fallback_allowed": "--gpu-fallback",
+    "targets": "--target",
+    "input_format": "--input-format",
+    "output_format": "--output-format",
+}
 HIGHEST_LEVEL = 5
 DLA_POOLS = ("dla-managed-sram", "dla-local-dram", "dla-global-dram")
 
@@ -99,3 +119,27 @@ class TensorRTOptions:
 def _check(is_right: bool, what: str, hint: str) -> None:
     if not is_right:
         raise OptionsError(what, hint)
+
+
+def option_words(options: TensorRTOptions) -> str:
+    """What was asked for, as on the command line; what is left to TensorRT is left out.
+
+    Example:
+        >>> option_words(TensorRTOptions(pools=(("workspace", 1 << 20),), is_refittable=True, is_tf32_allowed=False))
+        '--memory-pool workspace:1048576B --refit --no-tf32'
+        >>> option_words(TensorRTOptions())
+        ''
+    """
+    default = TensorRTOptions()
+    words = [f"--memory-pool {pool}:{size}B" for pool, size in options.pools]
+    for field, option in OPTION_OF.items():
+        value = getattr(options, field)
+        if value != getattr(default, field):
+            words += _words(option, value)
+    return " ".join(words if options.has_lean_runtime else [*words, "--exclude-lean-runtime"])
+
+
+def _words(option: str, value: object) -> list[str]:
+    if isinstance(value, bool):
+        return [option if value else option.replace("--", "--no-")]
+    return [f"{option} {one}" for one in (value if isinstance(value, tuple) else (value,))]
