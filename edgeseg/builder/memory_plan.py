@@ -8,9 +8,11 @@ The rules and where they come from:
 - While TensorRT times kernels, it may take the workspace on top: all of the device's memory unless --workspace limits
   it (TensorRT's documentation, memory pools). A kernel that does not get its workspace is left out, which costs speed.
 - The process that builds holds the libraries and, measured, four copies of the ONNX file: the file, the parser's, the
-  builder's and the plan. TensorRT-RTX 1.7.1, peak resident MiB, predicted in brackets, float32 and float16: small
-  U-Net 264 (264), 262 (261); U-Net 738 (740), 504 (498); DeepLab V3 1157 (1159), 719 (708); FCN-8s 2311 (2347), 1287
-  (1302). TensorRT's own libraries are larger than those of TensorRT-RTX, and how much was not measured.
+  builder's and the plan. The file has its weights in the type of what is not quantised. TensorRT-RTX 1.7.1, peak
+  resident MiB in float32, float16 and int8, predicted in brackets: small U-Net 264 (264), 262 (261); U-Net 738 (740),
+  504 (498), 479 (498); DeepLab V3 1157 (1159), 719 (708), 775 (708); FCN-8s 2311 (2347), 1287 (1302). TensorRT's own
+  libraries are larger than those of TensorRT-RTX, and how much was not measured.
+- Calibrating is not counted: Model Optimizer and ONNX Runtime take gigabytes (3.4 GB for U-Net at 512x512).
 """
 
 from __future__ import annotations
@@ -126,10 +128,13 @@ def memory_plan(
         activation_bytes=None if counts.peak_bytes is None else ceil(counts.peak_bytes * scale * _share(high)),
         io_bytes=ceil(_io(source.spec, scores) * scale),
         workspace_bytes=workspace_bytes,
-        builder_bytes=BUILDER_BYTES + ceil(weights * BUILDER_COPIES) if backend.builds_apart else None,
+        builder_bytes=_builder_bytes(counts, high) if backend.builds_apart else None,
         engine_memory=backend.memory(),
         builder_memory=host_memory() if backend.builds_apart else None,
-        hints=_hints(kind, bool(profiles), is_apart=backend.builds_apart, has_limit=workspace_bytes is not None),
+        hints=(
+            *_host_hints(source, kind),
+            *_hints(kind, bool(profiles), backend, has_limit=workspace_bytes is not None),
+        ),
     )
 
 
@@ -137,6 +142,10 @@ def _weights(counts: GraphCounts, kind: PrecisionKind, high: HighPrecision) -> i
     """Before anything is calibrated every layer counts as one that is quantised."""
     layers = sum(one.parameters for one in counts.nodes if one.is_layer)
     return layers * TYPE_BYTES[kind] + (counts.parameters - layers) * TYPE_BYTES[high]
+
+
+def _builder_bytes(counts: GraphCounts, high: HighPrecision) -> int:
+    return BUILDER_BYTES + ceil(counts.parameters * TYPE_BYTES[high] * BUILDER_COPIES)
 
 
 def _share(high: HighPrecision) -> float:
@@ -155,16 +164,21 @@ def _io(model: ModelSpec, scores: ScoresDtype) -> int:
     return prod(model.input.shape) * IO_BYTES[model.input.dtype] + prod(model.head.shape) * IO_BYTES[dtype]
 
 
-def _hints(kind: PrecisionKind, has_profiles: bool, *, is_apart: bool, has_limit: bool) -> tuple[str, ...]:
+def _host_hints(source: Source, kind: PrecisionKind) -> tuple[str, ...]:
+    needs_calibration = kind in ("int8", "fp8") and source.quantisation is None
+    return ("quantise on another machine ('edgeseg quantize')",) if needs_calibration else ()
+
+
+def _hints(kind: PrecisionKind, has_profiles: bool, backend: BuilderBackend, *, has_limit: bool) -> tuple[str, ...]:
     """Workspace first: it is as large as it may be; what follows is as large as the net makes it."""
     size = "smaller largest shapes (--max-shapes)" if has_profiles else "a smaller --input-size"
-    gpu = (
-        "a smaller --workspace" if has_limit else "--workspace 256MiB",
-        "--optimization-level 2, which tries fewer kernels",
-    )
-    narrow = ("--precision fp16 or int8",) if kind == "fp32" and is_apart else ()
+    if not backend.builds_apart:
+        return (size, "close other programs, or add swap")
+    workspace = "a smaller --workspace" if has_limit else "--workspace 256MiB"
+    narrow = ("--precision fp16 or int8",) if kind == "fp32" else ()
     return (
-        *(gpu if is_apart else ()),
+        workspace,
+        "--optimization-level 2, which tries fewer kernels",
         size,
         *narrow,
         "close the desktop and other programs, or add swap (it helps the process that builds, not the GPU)",
