@@ -17,7 +17,7 @@ from edgeseg.builder.scores import check_scores, for_layers
 from edgeseg.builder.source import Source, open_source
 from edgeseg.data import LabelledSet
 from edgeseg.errors import BuildError, DataError, OptionsError
-from edgeseg.spec import EngineSpec, HighPrecision, PrecisionKind
+from edgeseg.spec import EngineSpec, HighPrecision, ModelSpec, PrecisionKind
 from edgeseg.trt_api import driver_state
 
 __all__ = ["Opened", "Preflight", "open_net", "preflight"]
@@ -105,6 +105,7 @@ def open_net(onnx_path: Path, options: BuildOptions, backend: BuilderBackend, *,
     calibration = for_layers(source, kind, options.scores, options.calibration)
     check_calibration(source, kind, calibration)
     check_scores(source.spec.head, options.scores, options.calibration)
+    _check_formats(source.spec, backend)
     source.opened(source.model, options.profiles)  # what cannot be opened is refused before images are read
     frames = options.promise.frames(kind) if options.promise else None
     check_choice(kind, options.promise, frames, calibration, options.kept)
@@ -120,6 +121,18 @@ def open_net(onnx_path: Path, options: BuildOptions, backend: BuilderBackend, *,
         workspace_bytes=dict(pools).get("workspace"),
     )
     return Opened(source=source, kind=kind, high=high, frames=frames, memory=memory)
+
+
+def _check_formats(model: ModelSpec, backend: BuilderBackend) -> None:
+    """TensorRT's formats say how channels lie that the graph counts first."""
+    for tensor, layout, found in zip(
+        ("input", "output"), (model.input.layout, model.head.layout), backend.formats, strict=True
+    ):
+        if layout == "NHWC" and found != "linear":
+            raise OptionsError(
+                f"the net's {tensor} has its channels last already, {found} is for nets that have them first",
+                f"leave --{tensor}-format out",
+            )
 
 
 def _check_names(source: Source, kept: tuple[str, ...]) -> None:

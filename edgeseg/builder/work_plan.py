@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgeseg.builder.backends.tensorrt.options import option_words
 from edgeseg.builder.build_options import BuildOptions
 from edgeseg.builder.known_ranges import range_words
 from edgeseg.builder.measuring import calibration_path
@@ -69,18 +70,8 @@ def _search_lines(options: BuildOptions, net: Opened) -> Iterator[str]:
 def _backend_lines(begun: Preflight, options: BuildOptions) -> Iterator[str]:
     machine = ", ".join(one for one in begun.backend.machine if one) or "no device here"
     yield f"back end: {begun.backend.name} {begun.backend.version}, {machine}"
-    given = vars(options.tensorrt) if options.tensorrt is not None else {}
-    if given:
-        yield f"options: {', '.join(f'{name} {_value_words(value)}' for name, value in given.items())}"
-
-
-def _value_words(value: object) -> str:
-    """None and empty are the builder's own choice."""
-    if value is None or value == ():
-        return "its own"
-    if isinstance(value, tuple):
-        return ",".join(":".join(map(str, one)) if isinstance(one, tuple) else str(one) for one in value)
-    return str(value)
+    if options.tensorrt is not None:
+        yield f"options: {option_words(options.tensorrt) or 'all left to TensorRT'}"
 
 
 def _profile_words(profile: ProfileSpec) -> str:

@@ -94,7 +94,7 @@ def test_a_dry_run_names_profiles_options_and_what_the_scores_leave_in(chain_cop
         "-> int8 (1, 3, 16, 32)",
         "range of the scores: measured on 8 images",
         "profile 0: min 1x32x64, opt 1x32x64, max 1x32x64",
-        f"options: pools workspace:{256 << 20}, optimization_level its own",
+        f"options: --memory-pool workspace:{256 << 20}B",
         "workspace up to 256 MiB",
     ):
         assert line in out
