@@ -14,6 +14,7 @@ from typing import ClassVar
 __all__ = ["Event", "Memory", "Stream", "driver_works", "enqueue", "read", "stream_of", "write"]
 
 ALIGNMENT = 256  # of cuMemAlloc
+PATIENCE_S = 60
 ILLEGAL = "an illegal memory access was encountered"
 
 
@@ -49,6 +50,12 @@ def write(address: int, data: bytes) -> None:
     ctypes.memmove(address, data, len(data))
 
 
+def _wait(event: threading.Event) -> None:
+    """A device that hangs is a failing test, not a test that hangs."""
+    if not event.wait(PATIENCE_S):
+        raise TimeoutError(f"a stream did not come to its mark in {PATIENCE_S} s")
+
+
 class Stream:
     """Work in the order of submission, in a thread of its own; the first fault stays and stops what follows."""
 
@@ -69,7 +76,7 @@ class Stream:
     def synchronize(self) -> None:
         done = threading.Event()
         self._work.put(done.set)
-        done.wait()
+        _wait(done)
 
     def close(self) -> None:
         Stream.living.pop(self.handle, None)
@@ -106,7 +113,7 @@ class Event:
 
     def synchronize(self) -> None:
         if self.stream is not None:
-            self._is_reached.wait()
+            _wait(self._is_reached)
 
     def query(self) -> bool:
         return self.stream is None or self._is_reached.is_set()
