@@ -79,7 +79,7 @@ def test_ctrl_c_while_a_file_is_read_ends_in_one_line(
     assert unfinished(tmp_path) == []
 
 
-def test_ctrl_c_during_calibration_leaves_no_engine(chain: Any, tmp_path: Path) -> None:
+def test_ctrl_c_while_calibration_images_are_read_leaves_no_engine(chain: Any, tmp_path: Path) -> None:
     images = tmp_path / "images"
     images.mkdir()
     (images / "000.png").write_bytes((chain.images / "000.png").read_bytes())
