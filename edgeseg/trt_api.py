@@ -74,6 +74,11 @@ class LogTail:
         self._warnings.clear()
         self.warnings = 0
 
+    @property
+    def last_warning(self) -> str:
+        """The newest one; empty where nothing was warned of."""
+        return self._warnings[-1] if self._warnings else ""
+
     @contextlib.contextmanager
     def overheard(self) -> Iterator[Overheard]:
         """What the library says while the block runs."""

@@ -14,7 +14,10 @@ from edgeseg.export.measured import read_measured
 
 ROOT = Path(__file__).parents[1]
 #: where commands are not pairs of an export and a build
-STEPS = {"precision.md": ["export", "quantize", "build-engine", "build-engine", "evaluate", "diagnose"]}
+STEPS = {
+    "precision.md": ["export", "quantize", "build-engine", "build-engine", "evaluate", "diagnose"],
+    "tensorrt.md": ["export", "build-engine", "build-engine", "inspect", "build-engine", "build-engine", "inspect"],
+}
 
 
 def commands(page: str) -> list[list[str]]:
@@ -29,12 +32,13 @@ def commands(page: str) -> list[list[str]]:
         ("export.md", {"net.engine", "free.engine"}),
         ("nets.md", {"mini.engine"}),
         ("precision.md", {"fp32.engine", "int8.engine", "net.calibration.json"}),
+        ("tensorrt.md", {"net.engine", "half.engine", "cpu.engine"}),
     ],
 )
 def test_the_commands_of_a_page_run_in_the_order_they_stand(
     page: str, made: set[str], call_in: Any, tmp_path: Path
 ) -> None:
-    for package in ("torch", "openvino", "modelopt"):
+    for package in ("torch", "openvino", "modelopt", "tensorrt_rtx"):
         pytest.importorskip(package)
     for name in ("edgeseg", "calib_data"):
         (tmp_path / name).symlink_to(ROOT / name)

@@ -40,7 +40,7 @@ def test_a_refused_node_is_named_with_its_place_in_the_net_and_the_way_out(tmp_p
         build_engine(onnx, tmp_path / "net.engine", BuildOptions(backend="tensorrt-rtx", precision="fp32"))
     text = str(caught.value)
     assert text.startswith("tensorrt-rtx ")
-    assert "MaxPool 'node_max_pool2d' in body.stem.1 (MaxPool2d), given 1x4x14x14: " in text
+    assert "MaxPool 'node_max_pool2d' in body.stem.1 (MaxPool2d), given 1x4x30x30: " in text
     assert text.endswith("use dilation=1, or take --backend openvino")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.onnx"]
 

@@ -45,6 +45,7 @@ class Device:
         """The variables that describe the machine."""
         found = {f"STANDIN_{name.upper()}": str(value) for name, value in settings.items()}
         libcuda = self.library if has_driver else self.library.with_name("no-driver.so")
+        found["XDG_CACHE_HOME"] = str(self.folder / "cache")  # the timing cache's own place
         return found | {"STANDIN_TENSORRT": version, "STANDIN_FAILS": fails, "STANDIN_LIBCUDA": str(libcuda)}
 
     def environment(

@@ -83,6 +83,8 @@ class Build:
         job.plan_path.write_bytes(memoryview(plan))
         if cache is not None:
             cache.merge(config)
+        if api.log.warnings:
+            self.notes.append(f"{api.name} warned {api.log.warnings} times, at last: {api.log.last_warning}")
         options = used_options(api, config, job.options, self.target)
         options["typing"] = "strong" if is_strong else f"builder flags {', '.join(flags) or 'none'}"
         return Done(
