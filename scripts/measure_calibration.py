@@ -37,7 +37,8 @@ from edgeseg.graph.preparing import PrepareOptions, prepare
 from edgeseg.graph.reading import read_graph
 from edgeseg.graph.saving import save_graph
 from edgeseg.report.environment import read_environment
-from edgeseg.spec import CalibrationMethod, InputSpec, read_model_spec
+from edgeseg.sidecars import read_model_spec
+from edgeseg.spec import CalibrationMethod, InputSpec
 
 ROOT = Path(__file__).parents[1]
 SIZE_HW = (1024, 2048)

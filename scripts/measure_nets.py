@@ -51,7 +51,7 @@ from edgeseg.report.benchmark import run_benchmark
 from edgeseg.report.environment import read_environment
 from edgeseg.report.frames import load_frames
 from edgeseg.report.record import Settings
-from edgeseg.spec import read_labels
+from edgeseg.sidecars import read_labels
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -28,7 +28,8 @@ from edgeseg.report.benchmark import run_benchmark
 from edgeseg.report.environment import read_environment
 from edgeseg.report.frames import load_frames
 from edgeseg.report.record import Settings
-from edgeseg.spec import CalibrationMethod, EngineSpec, PrecisionKind, read_engine_spec
+from edgeseg.sidecars import read_engine_spec
+from edgeseg.spec import CalibrationMethod, EngineSpec, PrecisionKind
 
 __all__ = [
     "METHODS",

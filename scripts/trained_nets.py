@@ -19,7 +19,7 @@ from torch import nn
 from edgeseg.data import shipped_data
 from edgeseg.export.catalogue import BuiltIn
 from edgeseg.export.loading import load_net
-from edgeseg.spec import read_labels
+from edgeseg.sidecars import read_labels
 
 __all__ = [
     "DETECTOR",

@@ -19,7 +19,8 @@ from edgeseg.builder.scores import for_layers, scored
 from edgeseg.builder.trials import trials_path
 from edgeseg.builder.verifying import Fresh, verified
 from edgeseg.runtime.engine_facts import facts_of
-from edgeseg.spec import EngineSpec, HeadSpec, PrecisionSpec, write_with_sidecar
+from edgeseg.sidecars import write_with_sidecar
+from edgeseg.spec import EngineSpec, HeadSpec, PrecisionSpec
 
 __all__ = ["BuildOptions", "VerifyOptions", "build_engine"]
 

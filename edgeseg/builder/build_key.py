@@ -16,7 +16,8 @@ from edgeseg.builder.build_options import BuildOptions
 from edgeseg.errors import SpecError
 from edgeseg.files import sha256_of, sha256_of_file
 from edgeseg.graph.reading import read_hashes
-from edgeseg.spec import EngineSpec, read_engine_spec, sidecar_path, weights_path
+from edgeseg.sidecars import read_engine_spec, sidecar_path, weights_path
+from edgeseg.spec import EngineSpec
 
 __all__ = ["build_key", "same_build"]
 

@@ -15,7 +15,8 @@ from edgeseg.graph.counting import GraphCounts, count
 from edgeseg.graph.preparing import Prepared, PrepareOptions, described_input, prepare
 from edgeseg.graph.reading import GraphFile, image_input, read_graph
 from edgeseg.graph.simplifying import simplified, with_input_shape
-from edgeseg.spec import FrameOptions, InputSpec, ModelSpec, read_model_spec, sidecar_path
+from edgeseg.sidecars import read_model_spec, sidecar_path
+from edgeseg.spec import FrameOptions, InputSpec, ModelSpec
 
 __all__ = ["Inspection", "as_json", "inspect_onnx"]
 

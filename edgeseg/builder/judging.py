@@ -16,7 +16,8 @@ from edgeseg.builder.master import Master
 from edgeseg.builder.plans import build_master, engine_spec, high_precision_of
 from edgeseg.data import LabelledFrame, LabelledSet
 from edgeseg.runtime.session import Session
-from edgeseg.spec import ModelSpec, PrecisionKind, write_with_sidecar
+from edgeseg.sidecars import write_with_sidecar
+from edgeseg.spec import ModelSpec, PrecisionKind
 
 __all__ = ["Judge"]
 

@@ -19,7 +19,8 @@ from edgeseg.files import output_errors, sha256_of_file
 from edgeseg.graph.publishing import publish, staged
 from edgeseg.graph.qdq import QuantisedKind
 from edgeseg.graph.saving import save_graph
-from edgeseg.spec import BackendName, ModelSpec, sidecar_bytes, sidecar_path
+from edgeseg.sidecars import sidecar_bytes, sidecar_path
+from edgeseg.spec import BackendName, ModelSpec
 
 __all__ = ["quantize_file"]
 

@@ -11,7 +11,8 @@ from edgeseg.builder.source import ReadyModel, SourceOptions
 from edgeseg.errors import SpecError
 from edgeseg.graph.preparing import PrepareOptions
 from edgeseg.runtime.session import Session
-from edgeseg.spec import FrameOptions, ModelSpec, sidecar_path
+from edgeseg.sidecars import sidecar_path
+from edgeseg.spec import FrameOptions, ModelSpec
 
 __all__ = ["reference_session"]
 

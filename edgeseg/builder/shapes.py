@@ -14,7 +14,8 @@ from edgeseg.builder.source import ReadyModel
 from edgeseg.errors import OptionsError
 from edgeseg.graph.preparing import described_input
 from edgeseg.graph.reading import image_input, read_graph
-from edgeseg.spec import InputSpec, ProfileSpec, read_model_spec, sidecar_path
+from edgeseg.sidecars import read_model_spec, sidecar_path
+from edgeseg.spec import InputSpec, ProfileSpec
 
 if TYPE_CHECKING:
     from edgeseg.builder.source import SourceOptions

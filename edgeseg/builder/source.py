@@ -18,17 +18,8 @@ from edgeseg.graph.qdq import Quantisation, has_qdq, lifted, sites_in
 from edgeseg.graph.qdq_rules import check_qdq, violations
 from edgeseg.graph.reading import GraphFile, read_graph
 from edgeseg.imaging.palettes import labels_for
-from edgeseg.spec import (
-    FrameOptions,
-    HeadSpec,
-    InputSpec,
-    LabelSpec,
-    ModelSpec,
-    PrecisionSpec,
-    ProfileSpec,
-    read_model_spec,
-    sidecar_path,
-)
+from edgeseg.sidecars import read_model_spec, sidecar_path
+from edgeseg.spec import FrameOptions, HeadSpec, InputSpec, LabelSpec, ModelSpec, PrecisionSpec, ProfileSpec
 
 if TYPE_CHECKING:
     import onnx_ir as ir

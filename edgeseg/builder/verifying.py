@@ -14,7 +14,8 @@ from edgeseg.builder.measuring import image_name
 from edgeseg.errors import BuildError
 from edgeseg.metrics import agreement
 from edgeseg.runtime.session import Session
-from edgeseg.spec import EngineSpec, Verified, write_with_sidecar
+from edgeseg.sidecars import write_with_sidecar
+from edgeseg.spec import EngineSpec, Verified
 
 __all__ = ["Fresh", "verified"]
 

@@ -11,7 +11,8 @@ from edgeseg.builder.known_ranges import range_words
 from edgeseg.builder.measuring import calibration_path
 from edgeseg.builder.preflight import Opened, Preflight, open_net, preflight
 from edgeseg.builder.scores import for_layers
-from edgeseg.spec import ProfileSpec, sidecar_path, weights_path
+from edgeseg.sidecars import sidecar_path, weights_path
+from edgeseg.spec import ProfileSpec
 
 __all__ = ["work_plan"]
 

@@ -10,6 +10,7 @@ import click
 
 from edgeseg.cli.calibration_options import calibration_options
 from edgeseg.cli.console import TrtexecOption, progress_bar, refuse_unwritable
+from edgeseg.cli.figures import profile_words, scaled
 from edgeseg.cli.promise_options import promise_options
 from edgeseg.cli.shape_options import ScoresDtype, shape_options
 from edgeseg.cli.source_options import source_options
@@ -124,12 +125,13 @@ def _build(onnx: Path, target: Path, options: BuildOptions) -> None:
 
 
 def _engine_words(spec: EngineSpec) -> str:
-    """What was built, for whom, and how much of it is quantised; two or three lines."""
+    """What was built, for whom, and how much of it is quantised; a few lines."""
     image, head, precision = spec.model.input, spec.model.head, spec.precision
     lines = [
-        f"{spec.plan_bytes / 1e6:.2f} MB, {precision.kind}, {spec.backend} {spec.backend_version}, {spec.device}",
+        f"{scaled(spec.plan_bytes, 'B')}, {precision.kind}, {spec.backend} {spec.backend_version}, {spec.device}",
         f"{image.dtype} {image.shape} -> {head.dtype} {head.shape}",
     ]
+    lines += [f"profile {index}: {profile_words(profile)}" for index, profile in enumerate(spec.profiles)]
     if precision.quantised_layers:
         lines.append(
             f"{precision.quantised_layers} of {precision.layers} layers in {precision.kind}, the rest in "

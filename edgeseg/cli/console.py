@@ -49,7 +49,7 @@ def refuse_overwriting(files: Iterable[Path], outputs: Iterable[Path]) -> None:
     Raises:
         click.UsageError: an output is one of the files or its sidecar.
     """
-    from edgeseg.spec import sidecar_path
+    from edgeseg.sidecars import sidecar_path
 
     kept: dict[Path, str] = {}
     for one in files:

@@ -104,7 +104,7 @@ def evaluate(
 
 def _reference_session(onnx_path: Path, engine_path: Path) -> Session:
     from edgeseg.builder.reference import reference_session
-    from edgeseg.spec import read_engine_spec
+    from edgeseg.sidecars import read_engine_spec
 
     spec, _ = read_engine_spec(engine_path)
     return reference_session(onnx_path, like=spec.model, note=lambda text: click.echo(text, err=True))

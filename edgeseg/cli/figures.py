@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-__all__ = ["aligned", "flattened", "scaled", "sides"]
+if TYPE_CHECKING:
+    from edgeseg.spec import ProfileSpec
+
+__all__ = ["aligned", "flattened", "profile_words", "scaled", "sides"]
 
 
 def aligned(rows: Sequence[Sequence[str]], *, left: tuple[int, ...]) -> list[str]:
@@ -55,3 +59,11 @@ def scaled(number: int, unit: str = "") -> str:
         value, prefix = value / 1000, larger
     decimals = 0 if not prefix or value >= 99.95 else 1 if value >= 9.995 else 2
     return f"{value:.{decimals}f} {prefix}{unit}".rstrip()
+
+
+def profile_words(profile: ProfileSpec) -> str:
+    """The shapes that one profile of an engine takes."""
+    shapes = [f"{batch} of {height}x{width}" for batch, height, width in (profile.minimum, profile.maximum)]
+    batch, height, width = profile.optimum
+    steps = "" if profile.step_hw == (1, 1) else f", in steps of {sides(profile.step_hw)}"
+    return f"{' to '.join(shapes)}, fastest at {batch} of {height}x{width}{steps}"

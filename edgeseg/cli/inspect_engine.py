@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeseg.cli.figures import aligned, flattened, scaled, sides
+from edgeseg.cli.figures import aligned, flattened, profile_words, scaled, sides
 
 if TYPE_CHECKING:
     from edgeseg.runtime.engine_facts import EngineFacts
-    from edgeseg.spec import EngineSpec, PlanFacts, ProfileSpec
+    from edgeseg.spec import EngineSpec, PlanFacts
 
 __all__ = ["engine_lines"]
 
@@ -41,7 +41,7 @@ def engine_lines(path: Path, layers: bool, is_json: bool) -> Iterable[str]:
     Raises:
         SpecError: the engine and its sidecar do not belong together.
     """
-    from edgeseg.spec import read_engine_spec
+    from edgeseg.sidecars import read_engine_spec
 
     spec, plan = read_engine_spec(path)
     asked = _ask(spec, plan)
@@ -106,14 +106,7 @@ def _tensor_lines(spec: EngineSpec) -> Iterator[str]:
         shape = sides("?" if side == -1 else side for side in io.shape)
         yield f"{io.mode:<12} {io.name} {io.dtype}{layout} {shape}"
     for index, profile in enumerate(spec.profiles):
-        yield f"{f'profile {index}':<12} {_profile(profile)}"
-
-
-def _profile(profile: ProfileSpec) -> str:
-    shapes = [f"{batch} of {height}x{width}" for batch, height, width in (profile.minimum, profile.maximum)]
-    batch, height, width = profile.optimum
-    steps = "" if profile.step_hw == (1, 1) else f", in steps of {sides(profile.step_hw)}"
-    return f"{' to '.join(shapes)}, fastest at {batch} of {height}x{width}{steps}"
+        yield f"{f'profile {index}':<12} {profile_words(profile)}"
 
 
 def _precision_lines(spec: EngineSpec) -> Iterator[str]:

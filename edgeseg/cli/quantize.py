@@ -48,7 +48,7 @@ def quantize(
     `edgeseg build-engine net.int8.onnx` builds an engine of the result on any back end.
     """
     from edgeseg.builder.quantizing import quantize_file
-    from edgeseg.spec import sidecar_path
+    from edgeseg.sidecars import sidecar_path
 
     given = calibration()
     if given is None:

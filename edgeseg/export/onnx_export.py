@@ -27,7 +27,8 @@ from edgeseg.graph.simplifying import with_input_shape
 from edgeseg.graph.tail import Tail, find_tail
 from edgeseg.imaging.preprocess import Frame
 from edgeseg.packages import require
-from edgeseg.spec import FrameOptions, InputSpec, LabelSpec, ModelSpec, ProfileSpec, sidecar_bytes, sidecar_path
+from edgeseg.sidecars import sidecar_bytes, sidecar_path
+from edgeseg.spec import FrameOptions, InputSpec, LabelSpec, ModelSpec, ProfileSpec
 
 if TYPE_CHECKING:
     import onnx_ir as ir

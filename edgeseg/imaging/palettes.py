@@ -6,7 +6,8 @@ import colorsys
 from pathlib import Path
 
 from edgeseg.errors import SpecError
-from edgeseg.spec import ClassSpec, LabelSpec, read_labels
+from edgeseg.sidecars import read_labels
+from edgeseg.spec import ClassSpec, LabelSpec
 
 __all__ = ["distinct_colour", "labels_for"]
 

@@ -20,7 +20,7 @@ from edgeseg.report.lanes import Lane, lane_of
 from edgeseg.report.record import EngineRecord, Environment, Report, Settings, SourceRecord
 from edgeseg.runtime.naming import engine_names, printable
 from edgeseg.runtime.session import Session
-from edgeseg.spec import sidecar_path
+from edgeseg.sidecars import sidecar_path
 
 __all__ = ["run_benchmark"]
 

@@ -13,7 +13,8 @@ from edgeseg.data import CalibrationSet
 from edgeseg.errors import BuildError
 from edgeseg.files import sha256_of, sha256_of_file
 from edgeseg.metrics import agreement
-from edgeseg.spec import BackendName, PrecisionKind, read_engine_spec, read_model_spec
+from edgeseg.sidecars import read_engine_spec, read_model_spec
+from edgeseg.spec import BackendName, PrecisionKind
 
 #: bfloat16 has 8 bits of precision, and the small net's scores lie close together
 BFLOAT16_AGREEMENT = 0.98

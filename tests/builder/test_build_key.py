@@ -21,7 +21,8 @@ from edgeseg.builder.measuring import CalibrationOptions
 from edgeseg.builder.promise import Promise
 from edgeseg.builder.source import ReadyModel, SourceOptions
 from edgeseg.graph.preparing import PrepareOptions
-from edgeseg.spec import FrameOptions, ProfileSpec, read_engine_spec, sidecar_bytes, sidecar_path, write_with_sidecar
+from edgeseg.sidecars import read_engine_spec, sidecar_bytes, sidecar_path, write_with_sidecar
+from edgeseg.spec import FrameOptions, ProfileSpec
 
 Change = Callable[[BuildOptions, Path], BuildOptions]
 PROFILE = ProfileSpec(minimum=(1, 32, 64), optimum=(1, 32, 64), maximum=(1, 64, 64))

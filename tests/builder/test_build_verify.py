@@ -15,7 +15,7 @@ from edgeseg.builder.measuring import CalibrationOptions
 from edgeseg.data import CalibrationSet
 from edgeseg.errors import BuildError, DataError, OptionsError
 from edgeseg.metrics import agreement
-from edgeseg.spec import read_engine_spec
+from edgeseg.sidecars import read_engine_spec
 
 
 def int8(chain: Any, folder: Path, verify: VerifyOptions | None) -> BuildOptions:

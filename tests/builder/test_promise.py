@@ -28,7 +28,8 @@ from edgeseg.builder.trials import trials_path  # noqa: E402
 from edgeseg.data import LabelledSet  # noqa: E402
 from edgeseg.errors import BuildError, DataError, OptionsError  # noqa: E402
 from edgeseg.graph.saving import save_graph  # noqa: E402
-from edgeseg.spec import BackendName, read_engine_spec  # noqa: E402
+from edgeseg.sidecars import read_engine_spec  # noqa: E402
+from edgeseg.spec import BackendName  # noqa: E402
 
 #: random weights leave many pixels near a tie, which 8 bits in the sound layers move too
 HELD_POINTS = 12.0

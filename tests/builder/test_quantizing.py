@@ -22,7 +22,8 @@ from edgeseg.data import CalibrationSet
 from edgeseg.errors import BuildError, OutputError, SpecError
 from edgeseg.graph.preparing import PrepareOptions
 from edgeseg.graph.qdq_rules import violations
-from edgeseg.spec import BackendName, ModelSpec, sidecar_path
+from edgeseg.sidecars import sidecar_path
+from edgeseg.spec import BackendName, ModelSpec
 
 OPTIONS = SourceOptions()
 

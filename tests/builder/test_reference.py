@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from edgeseg import Session
 from edgeseg.builder.reference import reference_session
 from edgeseg.errors import SpecError
-from edgeseg.spec import InputSpec, read_engine_spec
+from edgeseg.sidecars import read_engine_spec
+from edgeseg.spec import InputSpec
 
 
 def masks_of(session: Session, chain: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from edgeseg.cli.benchmark import benchmark
 from edgeseg.report.record import Report, read_report
-from edgeseg.spec import sidecar_path
+from edgeseg.sidecars import sidecar_path
 
 QUICK = ("--warm-up-ms", 0, "--duration-s", 0, "--iterations", 10)
 USAGE = 2

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from device_lab import Device
 
-from edgeseg.spec import read_engine_spec
+from edgeseg.sidecars import read_engine_spec
 
 FAILURE, USAGE = 1, 2
 OPENVINO = ("--backend", "openvino")

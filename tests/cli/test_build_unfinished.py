@@ -17,7 +17,7 @@ import pytest
 from device_lab import Device
 
 from edgeseg.errors import SpecError
-from edgeseg.spec import read_engine_spec
+from edgeseg.sidecars import read_engine_spec
 
 FAILURE = 1
 BACKENDS = ("openvino", "tensorrt-rtx")

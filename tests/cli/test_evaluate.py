@@ -13,7 +13,7 @@ from edgeseg.cli.evaluate import LAYOUT_NAMES, evaluate
 from edgeseg.data import LAYOUTS
 from edgeseg.errors import DataError, OutputError
 from edgeseg.imaging.images import write_png
-from edgeseg.spec import sidecar_path
+from edgeseg.sidecars import sidecar_path
 
 USAGE = 2
 

@@ -150,7 +150,8 @@ def test_a_net_of_open_size_is_counted_at_the_size_that_is_asked_for(tmp_path: P
 def test_a_net_of_open_size_is_counted_at_its_sidecars_optimum(tmp_path: Path) -> None:
     from edgeseg.files import sha256_of
     from edgeseg.imaging.palettes import labels_for
-    from edgeseg.spec import FrameOptions, HeadSpec, ModelSpec, ProfileSpec, write_with_sidecar
+    from edgeseg.sidecars import write_with_sidecar
+    from edgeseg.spec import FrameOptions, HeadSpec, ModelSpec, ProfileSpec
 
     path = write_net(tmp_path / "net.onnx", shape=(1, 3, "height", "width"))
     profile = ProfileSpec(minimum=(1, 32, 32), optimum=(1, 32, 48), maximum=(1, 64, 64))

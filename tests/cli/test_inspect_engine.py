@@ -16,17 +16,8 @@ from engine_lab import BUILT_IN, Build
 
 from edgeseg.cli.inspect import inspect
 from edgeseg.errors import SpecError
-from edgeseg.spec import (
-    DlaShare,
-    EngineSpec,
-    IOTensor,
-    PlanFacts,
-    Portability,
-    ProfileSpec,
-    Verified,
-    read_engine_spec,
-    write_with_sidecar,
-)
+from edgeseg.sidecars import read_engine_spec, write_with_sidecar
+from edgeseg.spec import DlaShare, EngineSpec, IOTensor, PlanFacts, Portability, ProfileSpec, Verified
 from edgeseg.trt_api import driver_state
 
 without_driver = pytest.mark.skipif(driver_state().is_working, reason="is about machines without a CUDA driver")

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeseg import Session
-from edgeseg.spec import read_engine_spec
+from edgeseg.sidecars import read_engine_spec
 
 FAILURE, USAGE = 1, 2
 SIZE_HW, SMALL_HW, CLASSES = (48, 64), (12, 16), 5

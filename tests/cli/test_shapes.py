@@ -9,7 +9,7 @@ import click
 import pytest
 
 from edgeseg.cli.shape_options import Shape
-from edgeseg.spec import read_engine_spec
+from edgeseg.sidecars import read_engine_spec
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from edgeseg.errors import ModelError
 from edgeseg.export.onnx_export import ExportOptions, export_model
 from edgeseg.files import sha256_of_file
 from edgeseg.imaging.palettes import labels_for
-from edgeseg.spec import FrameOptions, read_model_spec
+from edgeseg.sidecars import read_model_spec
+from edgeseg.spec import FrameOptions
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeseg.spec import ProfileSpec, read_model_spec
+from edgeseg.sidecars import read_model_spec
+from edgeseg.spec import ProfileSpec
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")

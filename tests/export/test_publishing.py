@@ -13,7 +13,7 @@ from edgeseg.graph.publishing import publish, staged
 def test_large_weights_go_to_a_file_of_their_own(export: Any, tmp_path: Path) -> None:
     onnx, torch = pytest.importorskip("onnx"), pytest.importorskip("torch")
     from edgeseg.graph.reading import read_graph
-    from edgeseg.spec import read_model_spec
+    from edgeseg.sidecars import read_model_spec
 
     net = torch.nn.Conv2d(3, 5, 9).eval()
     result = export(net, inside_bytes=1000)

@@ -14,7 +14,8 @@ from onnx.reference import ReferenceEvaluator
 from edgeseg.errors import EngineError
 from edgeseg.runtime.engines import load_engine
 from edgeseg.runtime.engines.tensorrt import TensorRTEngine
-from edgeseg.spec import IOTensor, read_engine_spec
+from edgeseg.sidecars import read_engine_spec
+from edgeseg.spec import IOTensor
 
 pytestmark = pytest.mark.gpu
 

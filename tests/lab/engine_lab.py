@@ -18,16 +18,8 @@ from onnx.reference import ReferenceEvaluator
 from edgeseg.builder.backends.tensorrt import TensorRTBackend
 from edgeseg.builder.backends.tensorrt.options import TensorRTOptions
 from edgeseg.builder.plans import engine_spec
-from edgeseg.spec import (
-    ClassSpec,
-    HeadSpec,
-    InputSpec,
-    LabelSpec,
-    ModelSpec,
-    PrecisionSpec,
-    ProfileSpec,
-    write_with_sidecar,
-)
+from edgeseg.sidecars import write_with_sidecar
+from edgeseg.spec import ClassSpec, HeadSpec, InputSpec, LabelSpec, ModelSpec, PrecisionSpec, ProfileSpec
 
 __all__ = ["BUILT_IN", "MODEL", "SIZE_HW", "Build", "build", "builder_device", "expected_of", "net"]
 

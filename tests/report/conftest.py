@@ -14,17 +14,8 @@ from edgeseg.report.benchmark import run_benchmark
 from edgeseg.report.frames import FrameSet
 from edgeseg.report.record import Report, Settings
 from edgeseg.runtime.engines.openvino import cpu_properties
-from edgeseg.spec import (
-    ClassSpec,
-    EngineSpec,
-    HeadSpec,
-    InputSpec,
-    IOTensor,
-    LabelSpec,
-    ModelSpec,
-    PrecisionSpec,
-    write_with_sidecar,
-)
+from edgeseg.sidecars import write_with_sidecar
+from edgeseg.spec import ClassSpec, EngineSpec, HeadSpec, InputSpec, IOTensor, LabelSpec, ModelSpec, PrecisionSpec
 
 MakeEngine = Callable[[Path, int], Path]
 SIZE_HW = (32, 64)

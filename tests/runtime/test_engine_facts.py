@@ -9,7 +9,7 @@ import pytest
 
 from edgeseg.errors import EngineError
 from edgeseg.runtime.engine_facts import ask_engine, facts_of
-from edgeseg.spec import read_engine_spec
+from edgeseg.sidecars import read_engine_spec
 from edgeseg.trt_api import driver_state
 
 #: of the shared chain's net: a 3x3 convolution 3 -> 8 and one 8 -> 3, each with a bias

@@ -23,7 +23,8 @@ from edgeseg.export.nets.settling import settle
 from edgeseg.graph.counting import count
 from edgeseg.graph.reading import read_graph
 from edgeseg.graph.simplifying import simplified
-from edgeseg.spec import EngineSpec, read_engine_spec
+from edgeseg.sidecars import read_engine_spec
+from edgeseg.spec import EngineSpec
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"
 GOAL = 0.999

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgeseg.errors import EngineError
 from edgeseg.runtime.engines.base import Engine
-from edgeseg.spec import read_engine_spec
+from edgeseg.sidecars import read_engine_spec
 
 __all__ = ["Engine", "load_engine"]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from edgeseg.errors import EngineError, SpecError
 from edgeseg.files import sha256_of_file
 from edgeseg.runtime.preflight import build_command
-from edgeseg.spec import EngineSpec, weights_path
+from edgeseg.sidecars import weights_path
+from edgeseg.spec import EngineSpec
 from edgeseg.trt_api import TrtApi
 from edgeseg.trt_types import ICudaEngine, OnnxParserRefitter, Refitter, TrtModule
 

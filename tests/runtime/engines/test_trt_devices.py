@@ -19,7 +19,8 @@ from edgeseg.runtime.engine_facts import ask_engine, facts_of
 from edgeseg.runtime.engines import load_engine
 from edgeseg.runtime.engines.tensorrt import TensorRTEngine
 from edgeseg.runtime.session import Session
-from edgeseg.spec import DlaShare, EngineSpec, IOTensor, ProfileSpec, read_engine_spec, weights_path, write_with_sidecar
+from edgeseg.sidecars import read_engine_spec, weights_path, write_with_sidecar
+from edgeseg.spec import DlaShare, EngineSpec, IOTensor, ProfileSpec
 
 pytest.importorskip("openvino", exc_type=ImportError)
 
@@ -320,7 +321,7 @@ from pathlib import Path
 from edgeseg.errors import EngineError
 from edgeseg.runtime.engines.tensorrt import TensorRTEngine
 from edgeseg.runtime.engines import load_engine
-from edgeseg.spec import read_engine_spec
+from edgeseg.sidecars import read_engine_spec
 import msgspec
 
 spec, plan = read_engine_spec(Path(sys.argv[1]))
