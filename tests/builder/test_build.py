@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from edgeseg import Session
+from edgeseg.builder.backends.tensorrt import TensorRTOptions
 from edgeseg.builder.build import BuildOptions, build_engine
 from edgeseg.builder.measuring import CalibrationOptions
+from edgeseg.builder.source import SourceOptions
 from edgeseg.data import CalibrationSet
 from edgeseg.errors import BuildError
 from edgeseg.files import sha256_of, sha256_of_file
+from edgeseg.graph.preparing import PrepareOptions
 from edgeseg.metrics import agreement
 from edgeseg.sidecars import read_engine_spec, read_model_spec
 from edgeseg.spec import BackendName, PrecisionKind
@@ -63,6 +66,18 @@ def needs_bfloat16() -> None:
     openvino = pytest.importorskip("openvino")
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no bfloat16")
+
+
+def test_a_tensorrt_rtx_plan_takes_the_pixels_as_they_come(chain: Any, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    options = BuildOptions(
+        backend="tensorrt-rtx",
+        source=SourceOptions(prepare=PrepareOptions(fold_normalisation=True)),
+        tensorrt=TensorRTOptions(input_format="hwc"),
+    )
+    image, scores = build_engine(chain.onnx, tmp_path / "net.engine", options).io
+    assert (image.dtype, image.format, image.shape) == ("uint8", "hwc", (1, 3, 32, 64))
+    assert (scores.dtype, scores.format) == ("float32", "linear")
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,32 @@ def test_masks_of_a_lower_precision_are_near_those_of_float32(
     assert float(np.mean(np.array(masks) == np.array(expected))) >= LEAST_AGREEMENT
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--fold-normalisation --input-format hwc",
+        "--logits-dtype float16 --output-format hwc8",
+        "--logits-dtype int8 --output-format hwc16 --calib-data IMAGES",
+        "--strip-plan --input-format hwc",
+    ],
+)
+def test_other_types_and_formats_of_image_and_scores_give_the_same_masks(
+    words: str,
+    machine: Device,
+    chain: Any,
+    frames: list[NDArray[np.uint8]],
+    expected: list[Mask],
+    tmp_path: Path,
+) -> None:
+    given = [str(chain.images) if word == "IMAGES" else word for word in words.split()]
+    engine = tmp_path / "net.engine"
+    done = machine.run("build-engine", chain.onnx, "-o", engine, "--backend", "tensorrt", *given)
+    assert done.returncode == 0, done.stderr
+    with machine.inside(), Session(engine) as session:
+        masks = [session.segment(frame).copy() for frame in frames]
+    assert float(np.mean(np.array(masks) == np.array(expected))) >= LEAST_AGREEMENT
+
+
 def test_two_frames_in_flight_come_back_in_their_order(
     on_device: Shop, frames: list[NDArray[np.uint8]], expected: list[Mask]
 ) -> None:
