@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from edgeseg.errors import SpecError
-from edgeseg.files import read_file, sha256_of, write_together
+from edgeseg.files import read_file, sha256_of, sha256_of_file, write_together
 from edgeseg.spec import EngineSpec, LabelSpec, ModelSpec
 
 __all__ = [
@@ -32,6 +32,8 @@ def sidecar_path(path: Path) -> Path:
 def write_with_sidecar(path: Path, data: bytes, spec: ModelSpec | EngineSpec, *, weights: bytes | None = None) -> None:
     """Write a file, its sidecar (indented JSON) and a stripped plan's weights: all appear whole, or none.
 
+    The weights of a stripped plan that was there go with it.
+
     Args:
         path: of the file.
         data: what it holds.
@@ -41,7 +43,20 @@ def write_with_sidecar(path: Path, data: bytes, spec: ModelSpec | EngineSpec, *,
         OutputError: the folder cannot be written, or the device is full.
     """
     files = [(path, data), (sidecar_path(path), sidecar_bytes(spec))]
+    left_over = weights is None and _has_own_weights(path)
     write_together([*files, (weights_path(path), weights)] if weights is not None else files)
+    if left_over:
+        weights_path(path).unlink()
+
+
+def _has_own_weights(engine_path: Path) -> bool:
+    """Whether the file where weights would lie is that of the engine which is there, by its sidecar."""
+    path = weights_path(engine_path)
+    try:
+        old = msgspec.json.decode(sidecar_path(engine_path).read_bytes(), type=EngineSpec)
+        return old.portability.weights_sha256 == sha256_of_file(path)
+    except (OSError, msgspec.DecodeError):
+        return False
 
 
 def weights_path(engine_path: Path) -> Path:

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from device_lab import Device
 
+from edgeseg.files import sha256_of_file
+
 BUILD = ("build-engine", "--backend", "tensorrt", "--no-timing-cache")
 
 
@@ -167,3 +169,19 @@ def test_every_option_of_a_device_reaches_the_builder_and_the_sidecar(device: De
     assert found["portability"] == {"lean": "outside", "hardware": "ampere-plus", "weights_sha256": None}
     assert [one["format"] for one in found["io"]] == ["linear", "hwc"]
     assert found["driver"] == "13.0" and found["facts"]["layers"] > 0
+
+
+def test_the_weights_of_a_stripped_plan_go_when_a_whole_one_takes_its_place(device: Device, net: Path) -> None:
+    weights = net.with_suffix(".engine.onnx")
+    assert device.run(*BUILD, net, "--strip-plan").returncode == 0
+    assert sidecar(net)["portability"]["weights_sha256"] == sha256_of_file(weights)
+    assert device.run(*BUILD, net).returncode == 0
+    assert not weights.exists()
+
+
+def test_a_file_of_the_users_stays_where_weights_would_lie(device: Device, net: Path) -> None:
+    weights = net.with_suffix(".engine.onnx")
+    weights.write_bytes(b"the user's own")
+    assert device.run(*BUILD, net).returncode == 0
+    assert device.run(*BUILD, net, "--force").returncode == 0
+    assert weights.read_bytes() == b"the user's own"

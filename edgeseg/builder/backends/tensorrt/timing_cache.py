@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from edgeseg.errors import BuildError
-from edgeseg.files import output_errors, sha256_of, write_atomically
+from edgeseg.files import locked, output_errors, sha256_of, write_atomically
 from edgeseg.trt_api import DriverState, TrtApi
 from edgeseg.trt_types import IBuilderConfig, ITimingCache
 
@@ -44,7 +42,9 @@ class TimingCacheFile:
             OutputError: the folder cannot be written.
             BuildError: the builder takes no timing cache, not even an empty one.
         """
-        with self._locked():
+        with output_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self.path):
             data = self._read()
             refusal = self._refusal(config, data) if data else ""
             if refusal:
@@ -59,7 +59,7 @@ class TimingCacheFile:
             OutputError: the folder cannot be written.
         """
         found: ITimingCache = config.get_timing_cache()
-        with self._locked():
+        with locked(self.path):
             data = self._read()
             if data:
                 with self._api.log.overheard() as said:
@@ -94,12 +94,3 @@ class TimingCacheFile:
         self.path.replace(aside)
         self._hash_path.unlink(missing_ok=True)
         self._note(f"timing cache {self.path} was set aside as {aside.name}, and a new one begun: {reason}")
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Two builds on one file take turns; the operating system frees the lock of a builder that was killed."""
-        with output_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.with_suffix(".timing.lock").open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                yield
