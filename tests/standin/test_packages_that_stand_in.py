@@ -42,7 +42,7 @@ def test_the_lean_runtime_ends_the_process_without_a_driver(device: Device) -> N
     ],
 )
 def test_a_wrong_use_of_cuda_is_an_error_of_pycuda(device: Device, work: str, message: str) -> None:
-    program = f"{CUDA}\ntry:\n    {work}\nexcept cuda.LogicError as error:\n    print(error)\n"
+    program = f"{CUDA}\ntry:\n    {work}\nexcept cuda.LogicError as error:\n    print(error, flush=True)\n"
     assert message in python(device, program).stdout
 
 
