@@ -10,8 +10,9 @@ The rules and where they come from:
 - The process that builds holds the libraries and, measured, four copies of the ONNX file: the file, the parser's, the
   builder's and the plan. The file has its weights in the type of what is not quantised. TensorRT-RTX 1.7.1, peak
   resident MiB in float32, float16 and int8, predicted in brackets: small U-Net 264 (264), 262 (261); U-Net 738 (740),
-  504 (498), 479 (498); DeepLab V3 1157 (1159), 719 (708), 775 (708); FCN-8s 2311 (2347), 1287 (1302). TensorRT's own
-  libraries are larger than those of TensorRT-RTX, and how much was not measured.
+  504 (498), 479 (498); DeepLab V3 1157 (1159), 719 (708), 775 (708); FCN-8s 2311 (2347), 1287 (1302). Of the
+  libraries 92 or 168 MB were resident, by how the file system holds their pages, so that the small U-Net took 320 in
+  another environment. TensorRT's own libraries are larger than those of TensorRT-RTX, and how much was not measured.
 - Calibrating is not counted: Model Optimizer and ONNX Runtime take gigabytes (3.4 GB for U-Net at 512x512).
 """
 

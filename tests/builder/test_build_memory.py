@@ -21,8 +21,8 @@ PARAMETERS = 224 + 219
 #: the image, 1x3x32x64, and what the first convolution makes of it, 1x8x16x32
 PEAK_BYTES = 4 * (3 * 32 * 64 + 8 * 16 * 32)
 IO_BYTES = 4 * (3 * 32 * 64 + 3 * 16 * 32)
-#: measured 2 to 10 % on nets of 0.5 to 134 million parameters, and 20 % on this one in an environment that was installed
-#: anew: of the libraries 92 or 168 MB are resident, by how the file system holds their pages
+#: measured 2 to 10 % on nets of 0.5 to 134 million parameters, and 20 % on this one in an environment installed anew:
+#: of the libraries 92 or 168 MB are resident, by how the file system holds their pages
 HOST_TOLERANCE = 0.3
 #: a process that is small itself: what a child takes is at least what its parent had when it was made
 BUILD = """
