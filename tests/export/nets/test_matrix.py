@@ -54,7 +54,7 @@ def test_a_built_in_net_goes_the_whole_way_and_its_engine_s_mask_is_pytorch_s(na
     calibration = CalibrationOptions(source=write_frames(frames, tmp_path / "images"))
     quantize_file(onnx, master, "int8", calibration, SourceOptions())
     int8, plan = (build(master, backend, "int8") for backend in ("openvino", "tensorrt-rtx"))
-    half = build(onnx, "tensorrt-rtx", "fp16")
+    half = build(onnx, "tensorrt-rtx", "fp16", images=calibration.source)
 
     masks = {one: masks_of(engine_path(onnx, "openvino", one), frames) for one in ("fp32", "int8")}
     agreements = {one: float(np.mean(list(map(agreement, masks[one], expected)))) for one in masks}
