@@ -1,6 +1,41 @@
 """What the extension module offers; native/bind_*.cpp define it. Buffers are checked there, against ValueError."""
 
 from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+class PreprocessTables(TypedDict):
+    """What a pre-processing plan was made with and has made of it, for kernels that have no plan.
+
+    An output row's input rows begin at ``row_first``, counted from ``read_xy``; columns likewise. Linear has no
+    ``count`` and ``taps`` 0, its weight is that of the second; antialias has ``count`` weights an output, ``step``
+    apart. ``yuv`` is colour_math.h's YuvMatrix, member by member.
+    """
+
+    pixel_format: str
+    interpolation: str
+    colour: str
+    dtype: str
+    layout: str
+    size_wh: tuple[int, int]
+    target_xywh: tuple[int, int, int, int]
+    read_xy: tuple[int, int]
+    pad: float
+    scale: NDArray[np.float32]
+    shift: NDArray[np.float32]
+    yuv: NDArray[np.float32]
+    row_first: NDArray[np.int32]
+    row_count: NDArray[np.int32]
+    row_weights: NDArray[np.float32]
+    row_step: int
+    row_taps: int
+    column_first: NDArray[np.int32]
+    column_count: NDArray[np.int32]
+    column_weights: NDArray[np.float32]
+    column_step: int
+    column_taps: int
 
 class Preprocess:
     """A pre-processing plan: made once, run for every frame, allocates nothing then. See preprocess.Preprocessor."""
@@ -27,6 +62,8 @@ class Preprocess:
     ) -> None: ...
     def run(self, planes: tuple[object, ...], tensor: object, batch_index: int = 0) -> None:
         """Write a picture's planes as one image of the tensor."""
+    def tables(self) -> PreprocessTables:
+        """New arrays, owned by the caller."""
 
 class MaskPlan:
     """A post-processing plan: made once, run for every frame, allocates nothing then. See postprocess.MaskMaker."""

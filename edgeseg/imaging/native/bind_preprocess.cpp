@@ -1,4 +1,5 @@
 // What Python sees of the pre-processing plan: names, buffers and every check on them. Computes no pixel.
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -16,6 +17,19 @@ namespace py = pybind11;
 
 namespace edgeseg {
 namespace {
+
+const std::vector<std::string> kPixelFormats = {"BGR",  "RGB",  "BGRA", "RGBA", "GRAY8",
+                                                "YUYV", "UYVY", "NV12", "I420"};
+const std::vector<std::string> kInterpolations = {"linear", "antialias"};
+const std::vector<std::string> kColours = {"RGB", "BGR", "GRAY"};
+const std::vector<std::string> kDtypes = {"float32", "float16", "uint8", "int8"};
+const std::vector<std::string> kLayouts = {"NCHW", "NHWC"};
+
+// A new array that owns its copy.
+template <typename Value>
+py::array_t<Value> array_of(const std::vector<Value>& values) {
+  return py::array_t<Value>(static_cast<py::ssize_t>(values.size()), values.data());
+}
 
 // A buffer of Python's for the time of one call, without pybind11's heap-allocated copy of its shape.
 class BufferView {
@@ -99,7 +113,6 @@ Plane checked_plane(const BufferView& view, const PlaneShape& shape) {
 
 char* checked_image(const BufferView& view, const Preprocess& plan, int batch_index) {
   static constexpr char letters[] = {'f', 'e', 'B', 'b'};
-  static constexpr const char* names[] = {"float32", "float16", "uint8", "int8"};
   const PreprocessOptions& options = plan.options();
   const int dtype = static_cast<int>(options.dtype);
   const std::array<Py_ssize_t, 3> planes = {plan.channels(), options.height, options.width};
@@ -110,7 +123,7 @@ char* checked_image(const BufferView& view, const Preprocess& plan, int batch_in
                     PyBuffer_IsContiguous(&*view, 'C') &&
                     reinterpret_cast<std::uintptr_t>(view->buf) % plan.value_bytes() == 0;
   if (!fits) {
-    view.refuse(std::string("give C-contiguous, aligned ") + names[dtype] + " (N, " + std::to_string(expected[0]) +
+    view.refuse(std::string("give C-contiguous, aligned ") + kDtypes[dtype] + " (N, " + std::to_string(expected[0]) +
                 ", " + std::to_string(expected[1]) + ", " + std::to_string(expected[2]) + ")");
   }
   if (batch_index < 0 || batch_index >= view->shape[0]) {
@@ -181,6 +194,37 @@ void set_scale(PreprocessOptions& options, const std::vector<double>& mean, cons
   }
 }
 
+// What a plan was made with and computed from it, for other devices that do the same: names, sizes, tables, numbers.
+py::dict tables(const Preprocess& plan) {
+  const PreprocessOptions& options = plan.options();
+  const YuvMatrix& m = options.matrix;
+  const Rect& target = options.target;
+  py::dict facts;
+  facts["pixel_format"] = kPixelFormats[static_cast<int>(options.pixel_format)];
+  facts["interpolation"] = kInterpolations[static_cast<int>(options.interpolation)];
+  facts["colour"] = kColours[static_cast<int>(options.colour)];
+  facts["dtype"] = kDtypes[static_cast<int>(options.dtype)];
+  facts["layout"] = kLayouts[options.is_nhwc ? 1 : 0];
+  facts["size_wh"] = py::make_tuple(options.width, options.height);
+  facts["target_xywh"] = py::make_tuple(target.x, target.y, target.width, target.height);
+  facts["read_xy"] = py::make_tuple(plan.read_x(), options.source.y);
+  facts["pad"] = options.pad;
+  facts["scale"] = array_of(std::vector<float>(options.scale, options.scale + 3));
+  facts["shift"] = array_of(std::vector<float>(options.shift, options.shift + 3));
+  facts["yuv"] = array_of(std::vector<float>{m.luma, m.red_v, m.green_u, m.green_v, m.blue_u, m.red_offset,
+                                             m.green_offset, m.blue_offset});
+  const auto add = [&](const std::string& axis, const Axis& from) {
+    facts[py::str(axis + "_first")] = array_of(from.first);
+    facts[py::str(axis + "_count")] = array_of(from.count);
+    facts[py::str(axis + "_weights")] = array_of(from.weights);
+    facts[py::str(axis + "_step")] = from.step;
+    facts[py::str(axis + "_taps")] = from.taps;
+  };
+  add("row", plan.rows());
+  add("column", plan.columns());
+  return facts;
+}
+
 using Size = std::array<int, 2>;
 using Box = std::array<int, 4>;
 
@@ -190,8 +234,7 @@ std::unique_ptr<Preprocess> make(const std::string& pixel_format, Size source_wh
                                  const std::string& layout, const std::vector<double>& mean,
                                  const std::vector<double>& std, double quantum, int threads) {
   PreprocessOptions options = {};
-  options.pixel_format = static_cast<PixelFormat>(index_of(
-      "pixel format", pixel_format, {"BGR", "RGB", "BGRA", "RGBA", "GRAY8", "YUYV", "UYVY", "NV12", "I420"}));
+  options.pixel_format = static_cast<PixelFormat>(index_of("pixel format", pixel_format, kPixelFormats));
   options.source_width = source_wh[0];
   options.source_height = source_wh[1];
   options.matrix = matrix_of(matrix, is_full_range);
@@ -200,11 +243,10 @@ std::unique_ptr<Preprocess> make(const std::string& pixel_format, Size source_wh
   options.height = size_wh[1];
   options.target = {target_xywh[0], target_xywh[1], target_xywh[2], target_xywh[3]};
   options.pad = pad;
-  options.interpolation =
-      static_cast<Interpolation>(index_of("interpolation", interpolation, {"linear", "antialias"}));
-  options.colour = static_cast<Colour>(index_of("colour", colour, {"RGB", "BGR", "GRAY"}));
-  options.dtype = static_cast<Dtype>(index_of("dtype", dtype, {"float32", "float16", "uint8", "int8"}));
-  options.is_nhwc = index_of("layout", layout, {"NCHW", "NHWC"}) == 1;
+  options.interpolation = static_cast<Interpolation>(index_of("interpolation", interpolation, kInterpolations));
+  options.colour = static_cast<Colour>(index_of("colour", colour, kColours));
+  options.dtype = static_cast<Dtype>(index_of("dtype", dtype, kDtypes));
+  options.is_nhwc = index_of("layout", layout, kLayouts) == 1;
   options.threads = threads;
   set_scale(options, mean, std, quantum);
   return std::make_unique<Preprocess>(options);
@@ -219,7 +261,8 @@ void bind_preprocess(py::module_& module) {
            py::arg("pad"), py::arg("interpolation"), py::arg("colour"), py::arg("dtype"), py::arg("layout"),
            py::arg("mean"), py::arg("std"), py::arg("quantum"), py::arg("threads"))
       .def("run", &run, py::arg("planes"), py::arg("tensor"), py::arg("batch_index") = 0,
-           "Write a picture's planes (uint8 buffers) as one image of the tensor, with the interpreter lock released.");
+           "Write a picture's planes (uint8 buffers) as one image of the tensor, with the interpreter lock released.")
+      .def("tables", &tables, "What the plan was made with and its tables, copied; the keys are PreprocessTables'.");
 }
 
 }  // namespace edgeseg

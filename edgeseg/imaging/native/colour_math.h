@@ -94,4 +94,15 @@ EDGESEG_PIXEL unsigned short half_bits(float value) {
   return static_cast<unsigned short>(magnitude | (sign >> 16));
 }
 
+// A tensor's value of the type that it is stored as; float16 as its bits.
+EDGESEG_PIXEL void convert(float value, float& out) { out = value; }
+EDGESEG_PIXEL void convert(float value, unsigned short& out) { out = half_bits(value); }
+// Clamped before rounding: the limits are whole numbers, so the order makes no difference and rounded() stays in range.
+EDGESEG_PIXEL void convert(float value, unsigned char& out) {
+  out = static_cast<unsigned char>(static_cast<int>(rounded(clamped_level(value))));
+}
+EDGESEG_PIXEL void convert(float value, signed char& out) {
+  out = static_cast<signed char>(static_cast<int>(rounded(clamped(value, -128.0f, 127.0f))));
+}
+
 }  // namespace edgeseg

@@ -79,6 +79,9 @@ class Preprocess {
 
   const PreprocessOptions& options() const { return options_; }
   int channels() const { return options_.colour == Colour::gray ? 1 : 3; }
+  const Axis& rows() const { return rows_; }        // counted from the source part's first row
+  const Axis& columns() const { return columns_; }  // counted from read_x()
+  int read_x() const { return read_x_; }
   std::size_t value_bytes() const;
   std::size_t image_bytes() const;  // of one image of the batch
 

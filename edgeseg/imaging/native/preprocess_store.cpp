@@ -5,16 +5,6 @@
 namespace edgeseg {
 namespace {
 
-EDGESEG_PIXEL void convert(float value, float& out) { out = value; }
-EDGESEG_PIXEL void convert(float value, std::uint16_t& out) { out = half_bits(value); }
-// Clamped before rounding: the limits are whole numbers, so the order makes no difference and rounded() stays in range.
-EDGESEG_PIXEL void convert(float value, std::uint8_t& out) {
-  out = static_cast<std::uint8_t>(static_cast<int>(rounded(clamped_level(value))));
-}
-EDGESEG_PIXEL void convert(float value, std::int8_t& out) {
-  out = static_cast<std::int8_t>(static_cast<int>(rounded(clamped(value, -128.0f, 127.0f))));
-}
-
 template <typename Value>
 EDGESEG_PIXEL void plane(const float* __restrict in, float scale, float shift, Value* __restrict out, int count) {
   for (int x = 0; x < count; ++x) convert(normalised(in[x], scale, shift), out[x]);
