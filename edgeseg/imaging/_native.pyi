@@ -6,6 +6,22 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+class MaskTables(TypedDict):
+    """What a mask plan has made of its setup, for kernels that have no plan.
+
+    The cell of a pixel is the logit at or before it along an axis, -1 beside the window; the weight is that of the
+    logit after it. ``classes`` counts one class as two, its threshold before it. ``confidence`` is pixel_math.h's.
+    """
+
+    x_cell: NDArray[np.int32]
+    x_weight: NDArray[np.float32]
+    y_cell: NDArray[np.int32]
+    y_weight: NDArray[np.float32]
+    window_xywh: tuple[int, int, int, int]
+    classes: int
+    confidence: int
+    faint: float
+
 class PreprocessTables(TypedDict):
     """What a pre-processing plan was made with and has made of it, for kernels that have no plan.
 
@@ -101,6 +117,8 @@ class MaskPlan:
         picture: object = None,
     ) -> None:
         """Write the mask, and what else is given."""
+    def tables(self) -> MaskTables:
+        """New arrays, owned by the caller."""
 
 class OverlayPlan:
     """Class colours over frames; see overlay.Overlay."""
@@ -116,3 +134,5 @@ class OverlayPlan:
     ) -> None: ...
     def run(self, frame: object, mask: object, picture: object) -> None:
         """Write the picture."""
+    def tables(self) -> NDArray[np.uint16]:
+        """(256, 4): of every label its colour times its weight plus 128, and the frame's weight, in 256ths."""

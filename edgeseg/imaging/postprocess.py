@@ -155,13 +155,25 @@ class MaskMaker:
                 self._enlarge(logits, mask, case)
                 _finish(mask, areas, painter, frame, picture)
             else:
-                plan = self._plans.get(case) or self._add(case)
-                plan.run(
+                self._plan(case).run(
                     logits, mask, confidence=confidence, areas=areas, overlay=painter, frame=frame, picture=picture
                 )
         except ValueError as error:
             raise ShapeError(*mapped(error)) from error
         return mask if given_out is None else given_out
+
+    def tables(
+        self, *, size_hw: tuple[int, int], placement: Placement | None = None, has_confidence: bool = False
+    ) -> _native.MaskTables:
+        """What the plan of such a mask has made once, for kernels elsewhere; of scores, not of finished ids.
+
+        Raises:
+            ShapeError: an option does not fit.
+        """
+        try:
+            return self._plan(_Case(size_hw, placement, has_confidence)).tables()
+        except ValueError as error:
+            raise ShapeError(*mapped(error)) from error
 
     def _enlarge(self, ids: Logits, mask: Mask, case: _Case) -> None:
         """Finished ids hold no scores; nothing of them can be ignored or weighed."""
@@ -181,6 +193,9 @@ class MaskMaker:
             raise ShapeError(f"a mask of {size_hw} has no pixel", "give height and width of 1 or more")
         if out is not None and (out.shape != size_hw or out.dtype != np.uint8):
             raise ShapeError(f"out is {out.dtype} {out.shape}", f"give uint8 {size_hw}")
+
+    def _plan(self, case: _Case) -> _native.MaskPlan:
+        return self._plans.get(case) or self._add(case)
 
     def _add(self, case: _Case) -> _native.MaskPlan:
         window, grid_hw, region = self._parts(case)

@@ -1,4 +1,5 @@
 // Python's door to the mask and overlay plans: C buffers in, every shape, type and overlap checked, the lock released.
+#include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -95,6 +96,18 @@ class PyOverlayPlan {
 
   OverlayPlan& plan() { return plan_; }
 
+  // uint16 (256, 4): what blend() takes of every label, three values and the rest.
+  py::array_t<std::uint16_t> tables() const {
+    py::array_t<std::uint16_t> table({256, 4});
+    auto to = table.mutable_unchecked<2>();
+    for (py::ssize_t label = 0; label < 256; ++label) {
+      const OverlayColour& colour = plan_.colours()[static_cast<std::size_t>(label)];
+      for (py::ssize_t i = 0; i < 3; ++i) to(label, i) = colour.values[i];
+      to(label, 3) = colour.rests[0];
+    }
+    return table;
+  }
+
   static OverlayJob make_job(const py::buffer_info& frame, const py::buffer_info& mask,
                              const py::buffer_info& picture) {
     if (mask.shape.size() != 2 || std::min(mask.shape[0], mask.shape[1]) < 1 ||
@@ -154,6 +167,18 @@ py::buffer_info take(const char* name, const py::object& object) {
   return object.cast<py::buffer>().request();
 }
 
+// The cell of every pixel of an axis: -1 beside the window.
+py::array_t<int> cells_of(const Axis& axis, int pixels) {
+  py::array_t<int> cells(pixels);
+  int* to = cells.mutable_data();
+  std::fill(to, to + pixels, -1);
+  for (std::size_t cell = 0; cell + 1 < axis.begin.size(); ++cell)
+    std::fill(to + axis.begin[cell], to + axis.begin[cell + 1], static_cast<int>(cell));
+  return cells;
+}
+
+py::array_t<float> weights_of(const Axis& axis, int pixels) { return py::array_t<float>(pixels, axis.weight.data()); }
+
 class PyMaskPlan {
  public:
   PyMaskPlan(const MaskSetup& setup, bool is_nhwc) : plan_(setup), is_nhwc_(is_nhwc) {}
@@ -179,6 +204,20 @@ class PyMaskPlan {
       if (painter != nullptr) painter->run(job);
     }
     if (target.areas != nullptr) give_areas(counts, extras.areas);
+  }
+
+  py::dict tables() const {
+    const MaskSetup& setup = plan_.setup();
+    py::dict all;
+    all["x_cell"] = cells_of(plan_.x_axis(), setup.mask_width);
+    all["x_weight"] = weights_of(plan_.x_axis(), setup.mask_width);
+    all["y_cell"] = cells_of(plan_.y_axis(), setup.mask_height);
+    all["y_weight"] = weights_of(plan_.y_axis(), setup.mask_height);
+    all["window_xywh"] = py::make_tuple(setup.window_x, setup.window_y, setup.window_width, setup.window_height);
+    all["classes"] = plan_.classes();
+    all["confidence"] = static_cast<int>(plan_.confidence());
+    all["faint"] = plan_.faint();
+    return all;
   }
 
  private:
@@ -252,7 +291,8 @@ void bind_postprocess(py::module_& module) {
       .def(py::init<const py::buffer&, const py::buffer&, int, const py::object&, int>(), py::kw_only(),
            py::arg("colours"), py::arg("is_clear"), py::arg("weight"), py::arg("boundary") = py::none(),
            py::arg("threads"))
-      .def("run", &PyOverlayPlan::run, py::arg("frame"), py::arg("mask"), py::arg("picture"));
+      .def("run", &PyOverlayPlan::run, py::arg("frame"), py::arg("mask"), py::arg("picture"))
+      .def("tables", &PyOverlayPlan::tables);
 
   py::class_<PyMaskPlan>(module, "MaskPlan")
       .def(py::init([](int channels, Pair logits_hw, const std::string& layout, const std::string& dtype, float scale,
@@ -284,7 +324,8 @@ void bind_postprocess(py::module_& module) {
            py::arg("threshold") = 0.0f, py::arg("scores") = "logits", py::arg("has_confidence") = false, py::arg("threads"))
       .def("run", &PyMaskPlan::run, py::arg("logits"), py::arg("mask"), py::kw_only(),
            py::arg("confidence") = py::none(), py::arg("areas") = py::none(), py::arg("overlay") = py::none(),
-           py::arg("frame") = py::none(), py::arg("picture") = py::none());
+           py::arg("frame") = py::none(), py::arg("picture") = py::none())
+      .def("tables", &PyMaskPlan::tables);
 }
 
 }  // namespace edgeseg

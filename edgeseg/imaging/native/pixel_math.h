@@ -47,6 +47,10 @@ EDGESEG_PIXEL float bilinear(float p00, float p01, float p10, float p11, float r
   return row_rest * (column_rest * p00 + column_weight * p01) + row_weight * (column_rest * p10 + column_weight * p11);
 }
 
+enum class LogitType : int { float32 = 0, float16 = 1, int8 = 2 };
+
+constexpr int kMixed = 255;  // no class has this id, so it marks a cell that must be interpolated
+
 // Logits are taken as at most this large, a NaN as the lowest of them. So no sum of four weighted corners overflows, no
 // infinity meets a weight of 0, and every comparison below is one of ordinary numbers: a NaN never wins against a
 // number, and where all classes are NaN the lowest class is taken.
@@ -114,6 +118,16 @@ EDGESEG_PIXEL unsigned char confidence_of(float sum) {
 EDGESEG_PIXEL unsigned char level_of(float share) {
   const float above = share > 0.0f ? share : 0.0f;
   return static_cast<unsigned char>(static_cast<int>(255.0f * (above < 1.0f ? above : 1.0f) + 0.5f));
+}
+
+// What the confidence is: the winner's softmax; the winner's own value; and of one class, which then stands second beside
+// its threshold, its sigmoid or its own value, or what is left to 1 where it is not above the threshold.
+enum class Confidence : int { none = 0, softmax = 1, probability = 2, one_logit = 3, one_probability = 4 };
+
+EDGESEG_PIXEL unsigned char level_of_one(float value, float threshold, bool is_probability) {
+  const float faint = exp_of_nonpositive(value < 0.0f ? value : -value);
+  const float share = is_probability ? value : (value < 0.0f ? faint : 1.0f) / (1.0f + faint);
+  return level_of(beats(value, threshold) ? share : 1.0f - share);
 }
 
 // A colour over a frame's pixel in 256ths; `colour` is colour * weight + 128, made once a class, `rest` 256 - weight.

@@ -13,8 +13,6 @@
 
 namespace edgeseg {
 
-enum class LogitType : int { float32 = 0, float16 = 1, int8 = 2 };
-
 constexpr int kMaxClasses = 255;
 constexpr int kMaxSide = 1 << 16;  // pixels; a float holds every position below it with 7 bits to spare
 constexpr int kLabels = 256;
@@ -73,6 +71,11 @@ class MaskPlan {
   void run(const LogitsView& logits, const MaskTarget& target);
 
   const MaskSetup& setup() const { return setup_; }
+  const Axis& x_axis() const { return x_; }
+  const Axis& y_axis() const { return y_; }
+  int classes() const { return classes_; }  // one class counts as two: its threshold stands before it
+  Confidence confidence() const { return confidence_; }
+  float faint() const { return faint_; }
   int threads() const { return bands_.count(); }
 
  private:

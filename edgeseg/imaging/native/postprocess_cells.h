@@ -7,10 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "pixel_math.h"
+
 namespace edgeseg {
 
 constexpr int kLanes = 16;         // pixels of a block: one AVX-512 register, two of AVX2, four of SSE or NEON
-constexpr int kMixed = 255;        // no class has this id, so it marks a cell that must be interpolated
 constexpr int kWordBits = 32;      // classes in one word of a candidate set
 constexpr int kMaxWords = 8;       // 255 classes
 
@@ -51,10 +52,6 @@ constexpr int kExpanded = 2 * kLanes;
 // The candidates over kLanes pixels from `offset` of a block on, as if all of them were of this cell.
 void expand_cell(const StagedRow& top, const StagedRow& bottom, int cell, const int* ids, int count,
                  const float* column_weight, int offset, float* along_top, float* along_bottom);
-
-// What the confidence is: the winner's softmax; the winner's own value; and of one class, which then stands second beside
-// its threshold, its sigmoid or its own value, or what is left to 1 where it is not above the threshold.
-enum class Confidence : int { none, softmax, probability, one_logit, one_probability };
 
 // Interpolate between the rows, compare, write. `ids` ascend.
 void paint_block(const Block& block, Confidence confidence, const int* ids, int count, const float* top,

@@ -47,6 +47,8 @@ class OverlayPlan {
   // Allocates nothing; one run at a time, a second caller waits.
   void run(const OverlayJob& job);
 
+  const std::vector<OverlayColour>& colours() const { return colours_; }
+
  private:
   OverlaySetup setup_;
   std::vector<OverlayColour> colours_;

@@ -100,10 +100,7 @@ static void paint_one_class(const Block& block, bool is_probability, const float
     for (int i = 0; i < block.width; ++i) {
       const float threshold = rest * top[i] + weight * bottom[i];
       const float value = rest * top[kExpanded + i] + weight * bottom[kExpanded + i];
-      const float faint = exp_of_nonpositive(value < 0.0f ? value : -value);
-      const float share = is_probability ? value : (value < 0.0f ? faint : 1.0f) / (1.0f + faint);
-      const unsigned char level = level_of(beats(value, threshold) ? share : 1.0f - share);
-      block.confidence[y * block.confidence_pitch + block.x + i] = level;
+      block.confidence[y * block.confidence_pitch + block.x + i] = level_of_one(value, threshold, is_probability);
     }
   }
 }
