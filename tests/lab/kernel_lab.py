@@ -19,8 +19,10 @@ ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "edgeseg" / "runtime" / "kernels"
 NATIVE = ROOT / "edgeseg" / "imaging" / "native"
 #: as edgeseg's own C++ rounds, see setup.py
-COMPILE = ("-std=c++17", "-O2", "-ffp-contract=off", "-DEDGESEG_SHIM", "-fPIC", "-shared", "-Wall", "-Wextra")
-SANITIZE = ("-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+COMPILE = ("-std=c++17", "-O2", "-ffp-contract=off", "-DEDGESEG_SHIM", "-fPIC", "-shared")
+#: g++ does not know CUDA's #pragma unroll
+WARN = ("-Wall", "-Wextra", "-Wno-unknown-pragmas")
+SANITIZE = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 #: tells the fixture of a sanitized run which library to load
 LIBRARY = "EDGESEG_SHIM_LIBRARY"
 GUARD_BYTES, POISON = 256, 0xA5
@@ -30,7 +32,7 @@ def build_shim(folder: Path, *, sources: list[Path] | None = None, is_sanitized:
     """Compile ``sources``, without them all kernels of the package, into one shared library in ``folder``."""
     library = folder / "libedgeseg_shim.so"
     paths = [str(path) for path in sources or sorted(KERNELS.glob("*.cu"))]
-    flags = [*COMPILE, *(SANITIZE if is_sanitized else ()), f"-I{KERNELS}", f"-I{NATIVE}"]
+    flags = [*COMPILE, *WARN, *(SANITIZE if is_sanitized else ()), f"-I{KERNELS}", f"-I{NATIVE}"]
     done = subprocess.run(
         ["g++", *flags, "-o", str(library), "-x", "c++", *paths], capture_output=True, text=True, check=False
     )
@@ -92,9 +94,9 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Shim:
     return Shim(Path(given) if given else build_shim(tmp_path_factory.mktemp("shim")))
 
 
-def run_sanitized(test_file: Path, folder: Path, *, choice: str) -> None:
+def run_sanitized(test_file: Path, folder: Path, *, sources: list[Path], choice: str) -> None:
     """Run the tests of ``test_file`` that ``choice`` (pytest's -k) picks, watched for bad addresses and overflows."""
-    library = build_shim(folder, is_sanitized=True)
+    library = build_shim(folder, sources=sources, is_sanitized=True)
     runtime = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     environment = os.environ | {
         LIBRARY: str(library),

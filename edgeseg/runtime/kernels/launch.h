@@ -28,7 +28,7 @@ inline thread_local edgeseg::LaunchIndex gridDim, blockDim, blockIdx, threadIdx;
 #define __device__
 #define __host__
 #define __grid_constant__
-#define __forceinline__ inline __attribute__((always_inline))
+#define __forceinline__ inline  // left to g++: forced, a sanitized build takes five times as long
 #define __launch_bounds__(...)
 
 namespace edgeseg {
@@ -67,6 +67,16 @@ void for_every_thread(const LaunchIndex& grid, const LaunchIndex& block, bool is
 #endif
 
 namespace edgeseg {
+
+// A value that no thread writes during the launch, through the cache for such.
+template <typename Value>
+__device__ __forceinline__ Value read_only(const Value* from) {
+#ifdef EDGESEG_SHIM
+  return *from;
+#else
+  return __ldg(from);
+#endif
+}
 
 // counters[key] += 1 for the calling thread. Threads of a warp that arrive together with one key are counted by one
 // atomicAdd: a mask's neighbours mostly agree, and 32 additions to one address would queue. Threads that have left the
