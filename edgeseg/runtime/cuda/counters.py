@@ -1,0 +1,109 @@
+"""Own the figures of what CUDA was asked to do, and of what is alive in a context. Ask it nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, fields
+from typing import Literal
+
+__all__ = ["Counters", "HandleKind", "Live", "Tally"]
+
+HandleKind = Literal["pinned", "device", "stream", "event", "module"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Live:
+    """Handles that are alive, of each kind; page-locked memory is alive as long as an array on it."""
+
+    pinned: int = 0
+    device: int = 0
+    stream: int = 0
+    event: int = 0
+    module: int = 0
+
+    @property
+    def total(self) -> int:
+        """Handles of all kinds."""
+        return sum(_numbers(self))
+
+    def __sub__(self, earlier: Live) -> Live:
+        """What came alive since; below 0 where more ended than began."""
+        return Live(**_difference(self, earlier))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counters:
+    """What was enqueued since the last reset, and the handles alive.
+
+    Example:
+        >>> before = Counters(launches=2, live=Live(event=1))
+        >>> after = Counters(launches=5, copies_in=3, bytes_in=96, live=Live(event=1))
+        >>> (after - before).launches, (after - before).live.total
+        (3, 0)
+
+    Attributes:
+        copies_in: copies from the host to the device.
+        copies_out: copies from the device to the host.
+        bytes_in: their bytes; so ``bytes_out``.
+        launches: kernels of ours; what an engine launches by itself is not seen.
+        synchronisations: times that the host waited for a stream or an event.
+        stream_waits: times that a stream was told to wait for an event.
+        live: handles alive; a reset leaves them.
+    """
+
+    copies_in: int = 0
+    copies_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    launches: int = 0
+    synchronisations: int = 0
+    stream_waits: int = 0
+    live: Live = Live()
+
+    def __sub__(self, earlier: Counters) -> Counters:
+        """What happened between two records of the same context, no reset between them."""
+        return Counters(**_difference(self, earlier), live=self.live - earlier.live)
+
+
+class Tally:
+    """The running figures of one context, for all its threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._done: Counter[str] = Counter()
+        self._live: Counter[str] = Counter()
+
+    def add(self, **amounts: int) -> None:
+        """Add to figures of ``Counters`` by their names."""
+        with self._lock:
+            self._done.update(amounts)
+
+    def opened(self, kind: HandleKind) -> None:
+        """One handle more."""
+        with self._lock:
+            self._live[kind] += 1
+
+    def closed(self, kind: HandleKind) -> None:
+        """One handle less."""
+        with self._lock:
+            self._live[kind] -= 1
+
+    def record(self) -> Counters:
+        """The figures now."""
+        with self._lock:
+            return Counters(**self._done, live=Live(**self._live))
+
+    def reset(self) -> None:
+        """Set to 0 what was done; what is alive stays."""
+        with self._lock:
+            self._done.clear()
+
+
+def _numbers(record: Live | Counters) -> list[int]:
+    return [getattr(record, one.name) for one in fields(record) if one.name != "live"]
+
+
+def _difference(later: Live | Counters, earlier: Live | Counters) -> dict[str, int]:
+    names = [one.name for one in fields(later) if one.name != "live"]
+    return {name: after - before for name, after, before in zip(names, _numbers(later), _numbers(earlier), strict=True)}

@@ -1,0 +1,177 @@
+"""Own taking other libraries' device memory without a copy, checked first. Free nothing of it, convert nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from edgeseg.errors import EngineError, ShapeError
+from edgeseg.runtime.cuda.buffers import DeviceTensor, packed_strides
+from edgeseg.runtime.cuda.handles import ContextHolder
+
+__all__ = ["DriverCalls", "adopt", "adopt_pointer", "driver_calls"]
+
+MEMORY_TYPE, DEVICE_ORDINAL = 2, 9  # CU_POINTER_ATTRIBUTE_* of cuda.h
+DEVICE_MEMORY = 2  # CU_MEMORYTYPE_DEVICE, which managed memory has as well
+
+
+class DriverCalls(Protocol):
+    """What PyCUDA does not reach of the driver. Needs the context current."""
+
+    def device_of(self, ptr: int) -> int | None:
+        """The number of the device that has the memory at an address; None: no device memory."""
+
+    def wait_for_stream(self, handle: int) -> None:
+        """Wait for all work of another library's stream."""
+
+
+class _Library:
+    """The driver's library."""
+
+    def __init__(self, cuda: ctypes.CDLL) -> None:
+        self._cuda = cuda
+
+    def device_of(self, ptr: int) -> int | None:
+        kind = self._attribute(MEMORY_TYPE, ptr)
+        return self._attribute(DEVICE_ORDINAL, ptr) if kind == DEVICE_MEMORY else None
+
+    def _attribute(self, attribute: int, ptr: int) -> int | None:
+        """None where the driver does not know the address."""
+        value = ctypes.c_int(-1)
+        failed = self._cuda.cuPointerGetAttribute(ctypes.byref(value), attribute, ctypes.c_uint64(ptr))
+        return None if failed else value.value
+
+    def wait_for_stream(self, handle: int) -> None:
+        code = self._cuda.cuStreamSynchronize(ctypes.c_void_p(handle))
+        if code:
+            raise EngineError(f"the stream {handle:#x} of a foreign array failed (CUDA error {code})", "see its owner")
+
+
+@functools.cache
+def driver_calls(library: str = "libcuda.so.1") -> DriverCalls:
+    """The driver's own functions.
+
+    Raises:
+        EngineError: its library does not load.
+    """
+    try:
+        return _Library(ctypes.CDLL(library))
+    except OSError as error:
+        raise EngineError(f"the CUDA driver cannot be loaded ({error})", "install the NVIDIA driver") from error
+
+
+def adopt(
+    holder: ContextHolder,
+    source: Any,
+    *,
+    shape: tuple[int, ...] | None = None,
+    dtype: DTypeLike | None = None,
+    is_contiguous: bool = True,
+    is_written: bool = False,
+    calls: DriverCalls | None = None,
+) -> DeviceTensor:
+    """A tensor on the memory of a torch, CuPy or Numba array, which it keeps. Needs the context current.
+
+    Work that the source's stream still has on it is waited for by the host: PyCUDA cannot wait for a foreign stream.
+
+    Args:
+        holder: the context that will use it.
+        source: has ``__cuda_array_interface__``, version 2 or 3.
+        shape: that it must have; any without it.
+        dtype: that it must have; any without it.
+        is_contiguous: refuse what is not C-contiguous.
+        is_written: refuse what is read-only.
+        calls: the driver's functions.
+    Raises:
+        ShapeError: no such interface, or another shape, dtype or layout.
+        EngineError: memory of the host or of another device.
+    """
+    told = getattr(source, "__cuda_array_interface__", None)
+    if not isinstance(told, dict):
+        raise ShapeError(
+            f"{type(source).__name__} has no __cuda_array_interface__",
+            "give a CUDA array of torch or CuPy, or a host one",
+        )
+    tensor = _told(told, source)
+    _check_wanted(tensor, shape, None if dtype is None else np.dtype(dtype), is_contiguous)
+    if told["data"][1] and is_written:
+        raise ShapeError("the device array is read-only", "give one that can be written to")
+    chosen = calls or driver_calls()
+    _check_device(holder, tensor.ptr, chosen)
+    if told.get("stream") is not None:
+        holder.tally.add(synchronisations=1)
+        chosen.wait_for_stream(int(told["stream"]))
+    return tensor
+
+
+def adopt_pointer(
+    holder: ContextHolder,
+    ptr: int,
+    *,
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    pitches: tuple[int, ...] | None = None,
+    owner: object = None,
+    calls: DriverCalls | None = None,
+) -> DeviceTensor:
+    """A tensor at a raw device address, whose work is done. Needs the context current.
+
+    Args:
+        holder: the context that will use it.
+        ptr: address of the first element, on that context's device.
+        shape: each >= 1; that the memory is as large cannot be checked.
+        dtype: of an element.
+        pitches: bytes between indices; C-contiguous without them.
+        owner: kept as long as the tensor, where something owns the memory.
+        calls: the driver's functions.
+    Raises:
+        ShapeError: a side below 1, or as many pitches as there are not sides.
+        EngineError: memory of the host or of another device.
+    """
+    kind = np.dtype(dtype)
+    steps = packed_strides(shape, kind) if pitches is None else pitches
+    if min(shape, default=1) < 1 or len(steps) != len(shape):
+        raise ShapeError(
+            f"device memory of shape {shape} with pitches {steps}", "give a pitch for each side, from 1 on"
+        )
+    _check_device(holder, ptr, calls or driver_calls())
+    return DeviceTensor(ptr=ptr, shape=shape, dtype=kind, pitches=steps, owner=owner)
+
+
+def _told(told: dict[str, Any], source: object) -> DeviceTensor:
+    if told.get("mask") is not None or told.get("stream") == 0 or int(told.get("version", 0)) < 2:
+        raise ShapeError(
+            f"a CUDA array of version {told.get('version')}, stream {told.get('stream')}, "
+            f"{'a' if told.get('mask') is not None else 'no'} mask",
+            "give version 2 or 3, a stream other than 0, no mask",
+        )
+    shape, kind = tuple(map(int, told["shape"])), np.dtype(told["typestr"])
+    if not kind.isnative or min(shape, default=1) < 1:
+        raise ShapeError(
+            f"a CUDA array of shape {shape} and type {told['typestr']}", "give sides from 1 on, native order"
+        )
+    pitches = packed_strides(shape, kind) if told.get("strides") is None else tuple(map(int, told["strides"]))
+    return DeviceTensor(ptr=int(told["data"][0]), shape=shape, dtype=kind, pitches=pitches, owner=source)
+
+
+def _check_wanted(
+    tensor: DeviceTensor, shape: tuple[int, ...] | None, dtype: np.dtype[Any] | None, is_contiguous: bool
+) -> None:
+    if shape not in (None, tensor.shape) or dtype not in (None, tensor.dtype):
+        raise ShapeError(
+            f"the device array is {tensor.dtype} {tensor.shape}, expected {dtype or 'any type'} {shape or 'any shape'}",
+            "convert it first",
+        )
+    if is_contiguous and not tensor.is_contiguous:
+        raise ShapeError(f"the device array has pitches {tensor.pitches}", "make it C-contiguous")
+
+
+def _check_device(holder: ContextHolder, ptr: int, calls: DriverCalls) -> None:
+    found = calls.device_of(ptr)
+    if found != holder.ordinal:
+        where = "not in device memory" if found is None else f"on device {found}"
+        raise EngineError(f"the array at {ptr:#x} is {where}, expected device {holder.ordinal}", "move it there first")

@@ -1,0 +1,154 @@
+"""Own streams and events: copies, launches and who waits for whom. Own no memory and no kernel's meaning.
+
+Every call but ``close()`` needs the context current.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.errors import ShapeError
+from edgeseg.runtime.cuda.buffers import DeviceMemory, DeviceTensor
+from edgeseg.runtime.cuda.counters import HandleKind
+from edgeseg.runtime.cuda.handles import ContextHolder, Handle
+from edgeseg.runtime.cuda.modules import Kernel
+
+__all__ = ["Event", "Stream", "TimedStream"]
+
+
+class Event(Handle):
+    """A mark in a stream that others wait for.
+
+    Args:
+        holder: its context.
+        is_timed: whether it keeps the time when it is reached, which makes waiting for it slower.
+    """
+
+    kind: ClassVar[HandleKind] = "event"
+
+    def __init__(self, holder: ContextHolder, *, is_timed: bool = False) -> None:
+        flags = () if is_timed else (holder.driver.event_flags.DISABLE_TIMING,)
+        super().__init__(holder, holder.driver.Event(*flags))
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the work before the mark is done; also where nothing was marked yet."""
+        return bool(self.raw.query())
+
+    def synchronize(self) -> None:
+        """Wait for the mark, other threads running."""
+        self.holder.tally.add(synchronisations=1)
+        self.raw.synchronize()
+
+    def ms_since(self, earlier: Event) -> float:
+        """Milliseconds between two timed marks that were reached."""
+        return float(self.raw.time_since(earlier.raw))
+
+
+class Stream(Handle):
+    """A queue of the device's work, never the default one. What is given to it must live until the work is done."""
+
+    kind: ClassVar[HandleKind] = "stream"
+
+    def __init__(self, holder: ContextHolder) -> None:
+        super().__init__(holder, holder.driver.Stream())
+
+    @property
+    def handle(self) -> int:
+        """The CUstream's address."""
+        return int(self.raw.handle)
+
+    def copy_in(self, device_buffer: DeviceTensor | DeviceMemory, host: NDArray[Any]) -> None:
+        """Enqueue a copy from page-locked memory to the device.
+
+        Raises:
+            ShapeError: another number of bytes, or not contiguous.
+        """
+        _check_copy(device_buffer, host)
+        self.holder.driver.memcpy_htod_async(int(device_buffer), host, self.raw)
+        self.holder.tally.add(copies_in=1, bytes_in=host.nbytes)
+
+    def copy_out(self, host: NDArray[Any], device_buffer: DeviceTensor | DeviceMemory) -> None:
+        """Enqueue a copy from the device to page-locked memory.
+
+        Raises:
+            ShapeError: another number of bytes, or not contiguous.
+        """
+        _check_copy(device_buffer, host)
+        self.holder.driver.memcpy_dtoh_async(host, int(device_buffer), self.raw)
+        self.holder.tally.add(copies_out=1, bytes_out=host.nbytes)
+
+    def launch(
+        self, kernel: Kernel, params: np.void | NDArray[Any], *, grid: tuple[int, ...], block: tuple[int, int, int]
+    ) -> None:
+        """Enqueue a kernel.
+
+        Args:
+            kernel: of a module of the same context.
+            params: its one parameter, a record of the kernel's dtype; read before this returns.
+            grid: blocks in x, y, z.
+            block: threads in x, y, z.
+        Raises:
+            ShapeError: the parameter is not of that dtype.
+        """
+        kernel.enqueue(self.raw, params, grid=grid, block=block)
+        self.holder.tally.add(launches=1)
+
+    def record(self, event: Event) -> None:
+        """Put a mark behind the work given so far."""
+        event.raw.record(self.raw)
+
+    def wait_for(self, event: Event) -> None:
+        """Let later work of this stream wait for the event's latest mark; the host does not wait."""
+        self.raw.wait_for_event(event.raw)
+        self.holder.tally.add(stream_waits=1)
+
+    def synchronize(self) -> None:
+        """Wait for all work of the stream, other threads running."""
+        self.holder.tally.add(synchronisations=1)
+        self.raw.synchronize()
+
+
+class TimedStream(Stream):
+    """A stream with an event before its work and one behind it."""
+
+    def __init__(self, holder: ContextHolder) -> None:
+        begin = Event(holder, is_timed=True)
+        end = Event(holder, is_timed=True)
+        super().__init__(holder)
+        self._begin, self._end = begin, end
+
+    def mark_begin(self) -> None:
+        """Start the clock when the stream comes to this point."""
+        self.record(self._begin)
+
+    def mark_end(self) -> None:
+        """Stop the clock when the stream comes to this point."""
+        self.record(self._end)
+
+    def wait_ms(self) -> float:
+        """Wait for the end mark, other threads running, and return the milliseconds since the begin mark."""
+        self._end.synchronize()
+        return self._end.ms_since(self._begin)
+
+    def close(self) -> None:
+        for handle in (self._begin, self._end):
+            handle.close()
+        super().close()
+
+
+def _check_copy(device_buffer: DeviceTensor | DeviceMemory, host: NDArray[Any]) -> None:
+    """A block of memory may be larger than what is copied; a tensor is copied whole."""
+    if not host.flags.c_contiguous:
+        raise ShapeError(f"a host array of shape {host.shape} is not C-contiguous", "copy from a contiguous one")
+    if isinstance(device_buffer, DeviceMemory):
+        fits, size = host.nbytes <= device_buffer.size, device_buffer.size
+    else:
+        fits, size = host.nbytes == device_buffer.nbytes and device_buffer.is_contiguous, device_buffer.nbytes
+    if not fits:
+        raise ShapeError(
+            f"a host array of {host.nbytes} bytes does not fit the device's {size}, contiguous", "give one of its shape"
+        )

@@ -1,0 +1,429 @@
+"""Own a CUDA driver that keeps its promises as badly as it may: PyCUDA's names, host memory, adversarial schedules.
+
+Work of one stream is done in order; of different streams in any order that no event forbids, as late as a seeded
+scheduler likes, a copy in two halves. Work is done only inside calls, so a schedule is the same for the same seed.
+Kernels are Python callables ``kernel(lab, params)`` that reach memory through ``lab.view(ptr, dtype, count)``.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from edgeseg.runtime.cuda import CudaContext
+
+__all__ = ["ERRORS", "Deadlock", "LabDriver", "Stuck", "context_of"]
+
+ALIGNMENT = 256
+POISON = 0xAB  # neither a device's memory nor page-locked memory is zeroed
+LAUNCH_FAILED = "unspecified launch failure"
+
+
+class Deadlock(AssertionError):
+    """The host waits for what no stream can ever do."""
+
+
+class Stuck(Exception):
+    """Raised by a kernel that never ends; its stream goes no further."""
+
+
+class Error(Exception):
+    """PyCUDA's base."""
+
+
+class LogicError(Error): ...
+
+
+class LaunchError(Error): ...
+
+
+class OutOfMemoryError(Error): ...
+
+
+class RuntimeFault(Error): ...
+
+
+#: CUDA's errors by the class that PyCUDA gives them
+ERRORS: dict[str, type[Error]] = {
+    "invalid argument": LogicError,
+    "invalid resource handle": LogicError,
+    "an illegal memory access was encountered": LogicError,
+    "out of memory": OutOfMemoryError,
+    LAUNCH_FAILED: LaunchError,
+    "the launch timed out and was terminated": LaunchError,
+    "device kernel image is invalid": RuntimeFault,
+    "unknown error": RuntimeFault,
+}
+
+
+@dataclass
+class _Mark:
+    """One recording of an event."""
+
+    is_reached: bool = False
+
+
+@dataclass
+class _Queue:
+    """A stream on the device: work, marks to reach, and marks to wait for."""
+
+    number: int
+    is_stuck: bool = False
+    work: deque[Callable[[], None] | _Mark | tuple[_Mark]] = field(default_factory=deque)
+
+    @property
+    def is_ready(self) -> bool:
+        if not self.work or self.is_stuck:
+            return False
+        head = self.work[0]
+        return head[0].is_reached if isinstance(head, tuple) else True
+
+
+class _Raw:
+    """What PyCUDA makes: counted, and to be dropped where its context is current."""
+
+    def __init__(self, lab: LabDriver, kind: str) -> None:
+        self._lab, self._kind = lab, kind
+        with lab.lock:
+            lab.living[kind] += 1
+
+    def free(self) -> None:
+        """What the driver does at the end."""
+
+    def __del__(self) -> None:
+        if not hasattr(self, "_kind"):  # its making failed
+            return
+        if not self._lab.stack:
+            self._lab.leaks.append(self._kind)
+            return
+        with self._lab.lock:
+            self._lab.living[self._kind] -= 1
+            self._lab.freed.append(self._kind)
+            self.free()
+
+
+class _Memory(_Raw):
+    """Aligned bytes; freeing waits for all work, as cuMemFree and cuMemFreeHost do."""
+
+    def __init__(self, lab: LabDriver, kind: str, size: int) -> None:
+        super().__init__(lab, kind)
+        space = np.full(size + ALIGNMENT, POISON, np.uint8)
+        begin = -space.ctypes.data % ALIGNMENT
+        self.bytes = space[begin : begin + size]
+        self.ptr = int(self.bytes.ctypes.data)
+        with lab.lock:
+            lab.blocks[self.ptr] = self.bytes
+
+    def __int__(self) -> int:
+        return self.ptr
+
+    def get_device_pointer(self) -> int:
+        return self.ptr
+
+    def free(self) -> None:
+        self._lab.run_until(lambda: not any(one.work for one in self._lab.queues), is_clean_up=True)
+        self._lab.blocks.pop(self.ptr, None)
+
+
+class _HostMemory(_Memory):
+    """NumPy takes it for the owner of the array on it."""
+
+    def __init__(self, lab: LabDriver, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        super().__init__(lab, "pinned", int(np.prod(shape)) * dtype.itemsize)
+        self.__array_interface__ = {
+            "shape": shape,
+            "typestr": dtype.str,
+            "data": (self.ptr, False),
+            "version": 3,
+        }
+
+
+class _Stream(_Raw):
+    def __init__(self, lab: LabDriver) -> None:
+        lab.called("cuStreamCreate")
+        super().__init__(lab, "stream")
+        self.queue = _Queue(len(lab.queues))
+        lab.queues.append(self.queue)
+        self.handle = 0x5EED00 + self.queue.number
+
+    def synchronize(self) -> None:
+        self._lab.called("cuStreamSynchronize")
+        self._lab.run_until(lambda: not self.queue.work)
+
+    def wait_for_event(self, event: _Event) -> None:
+        self._lab.called("cuStreamWaitEvent")
+        if event.mark is not None:
+            self.queue.work.append((event.mark,))
+
+
+class _Event(_Raw):
+    def __init__(self, lab: LabDriver, flags: int) -> None:
+        lab.called("cuEventCreate")
+        super().__init__(lab, "event")
+        self.mark: _Mark | None = None
+        self.is_timed = flags == 0
+
+    def record(self, stream: _Stream) -> _Event:
+        self._lab.called("cuEventRecord")
+        self.mark = _Mark()
+        stream.queue.work.append(self.mark)
+        return self
+
+    def synchronize(self) -> _Event:
+        self._lab.called("cuEventSynchronize")
+        mark = self.mark
+        self._lab.run_until(lambda: mark is None or mark.is_reached)
+        return self
+
+    def query(self) -> bool:
+        self._lab.called("cuEventQuery")
+        return self.mark is None or self.mark.is_reached
+
+    def time_since(self, earlier: _Event) -> float:
+        self._lab.called("cuEventElapsedTime")
+        if not (self.is_timed and earlier.is_timed):
+            raise LogicError("cuEventElapsedTime failed: invalid resource handle")
+        return 1.0
+
+
+class _Module(_Raw):
+    def __init__(self, lab: LabDriver, kernels: dict[str, Any]) -> None:
+        super().__init__(lab, "module")
+        self._kernels = kernels
+
+    def get_function(self, name: str) -> _Function:
+        self._lab.called("cuModuleGetFunction")
+        if name not in self._kernels:
+            raise LogicError("cuModuleGetFunction failed: named symbol not found")
+        return _Function(self._lab, self, self._kernels[name])
+
+
+class _Function:
+    """PyCUDA's function, which keeps its module."""
+
+    def __init__(self, lab: LabDriver, module: _Module, kernel: Callable[..., None]) -> None:
+        self._lab, self._module, self._kernel = lab, module, kernel
+
+    def prepare(self, formats: list[str]) -> _Function:
+        self._size = int(formats[0].removesuffix("s"))
+        return self
+
+    def prepared_async_call(
+        self, grid: tuple[int, ...], block: tuple[int, ...], stream: _Stream, params: bytes
+    ) -> None:
+        self._lab.called("cuLaunchKernel")
+        assert len(params) == self._size and len(block) == 3
+        kernel = self._kernel
+        stream.queue.work.append(lambda: kernel(self._lab, params))
+
+
+class LabDriver:
+    """Stands where ``pycuda.driver`` stands, for one context.
+
+    Args:
+        seed: of the schedule: which ready stream goes next, and how much is done inside a call that need not wait.
+        images: kernels of a module by the bytes of its "cubin".
+        total: bytes of the device.
+    """
+
+    Error, LogicError, LaunchError, RuntimeError = Error, LogicError, LaunchError, RuntimeFault
+    MemoryError = OutOfMemoryError
+    host_alloc_flags = SimpleNamespace(DEVICEMAP=2)
+    event_flags = SimpleNamespace(DISABLE_TIMING=2)
+    device_attribute = SimpleNamespace(INTEGRATED="integrated", CAN_MAP_HOST_MEMORY="can map")
+
+    def __init__(self, seed: int = 0, images: dict[bytes, dict[str, Any]] | None = None, total: int = 1 << 20) -> None:
+        self._rng = random.Random(seed)
+        self._eagerness = self._rng.choice([0.0, 0.2, 0.7])  # of a step inside a call that need not wait
+        self._is_biased = self._rng.random() < 0.5  # to the stream that came first, or last
+        self._favours_last = self._rng.random() < 0.5
+        self._images, self._total = images or {}, total
+        self._local = threading.local()
+        self._fails_at, self._words, self._is_lost_then = 0, "", False
+        self._lost_at_step = 0
+        self.calls: list[str] = []
+        self.steps = 0
+        self.lost: str | None = None
+        self.is_hung = False  # the host waited for ever, also where a destructor did
+        self.is_integrated = False
+        self.living: Counter[str] = Counter()
+        self.freed: list[str] = []
+        self.leaks: list[str] = []  # dropped where no context was current
+        self.lock = threading.RLock()  # of all but the order of calls of one thread
+        self.blocks: dict[int, Any] = {}
+        self.queues: list[_Queue] = []
+
+    # what tests ask for
+
+    def fail(self, call: int, words: str, *, is_lost: bool = False) -> None:
+        """Let the n-th call, from 1, fail; with ``is_lost`` all later ones too, and no work in flight is done."""
+        self._fails_at, self._words, self._is_lost_then = call, words, is_lost
+
+    def lose_at(self, step: int) -> None:
+        """Lose the device when the n-th piece of work, from 1, is done: no call fails before the device tells."""
+        self._lost_at_step = step
+
+    def view(self, ptr: int, dtype: Any, count: int) -> Any:
+        """Memory as a kernel has it; a fault where it is not all inside one living block."""
+        size = count * np.dtype(dtype).itemsize
+        for begin, block in self.blocks.items():
+            if begin <= ptr and ptr + size <= begin + block.nbytes:
+                return block[ptr - begin : ptr - begin + size].view(dtype)
+        raise LogicError("an illegal memory access was encountered")
+
+    @property
+    def stack(self) -> list[LabDriver]:
+        """Contexts on this thread's stack."""
+        if not hasattr(self._local, "stack"):
+            self._local.stack = []
+        stack: list[LabDriver] = self._local.stack
+        return stack
+
+    # the context
+
+    def push(self) -> None:
+        self.called("cuCtxPushCurrent", is_on_device=False)
+        self.stack.append(self)
+
+    def pop(self) -> None:
+        self.stack.pop()  # also where it tells of an earlier error, as CUDA's may
+        self.called("cuCtxPopCurrent", is_on_device=False)
+
+    def synchronize(self) -> None:
+        self.called("cuCtxSynchronize")
+        self.run_until(lambda: not any(one.work for one in self.queues))
+
+    # PyCUDA's functions
+
+    def Device(self, ordinal: int) -> LabDriver:
+        return self
+
+    def get_attribute(self, name: str) -> int:
+        return int(name == "can map" or self.is_integrated)
+
+    def Stream(self) -> _Stream:
+        return _Stream(self)
+
+    def Event(self, flags: int = 0) -> _Event:
+        return _Event(self, flags)
+
+    def mem_get_info(self) -> tuple[int, int]:
+        self.called("cuMemGetInfo")
+        return self._total - sum(block.nbytes for block in list(self.blocks.values())), self._total
+
+    def mem_alloc(self, size: int) -> _Memory:
+        self.called("cuMemAlloc")
+        if sum(block.nbytes for block in list(self.blocks.values())) + size > self._total:
+            raise OutOfMemoryError("cuMemAlloc failed: out of memory")
+        return _Memory(self, "device", size)
+
+    def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any, order: str = "C", mem_flags: int = 0) -> Any:
+        self.called("cuMemHostAlloc")
+        return np.asarray(_HostMemory(self, shape, np.dtype(dtype)))
+
+    def module_from_buffer(self, image: bytes) -> _Module:
+        self.called("cuModuleLoadDataEx")
+        if image not in self._images:
+            raise RuntimeFault("cuModuleLoadDataEx failed: device kernel image is invalid")
+        return _Module(self, self._images[image])
+
+    def memcpy_htod_async(self, dest: int, src: Any, stream: _Stream) -> None:
+        self.called("cuMemcpyHtoDAsync")
+        self._copy(stream, dest, src.ctypes.data, src.nbytes)
+
+    def memcpy_dtoh_async(self, dest: Any, src: int, stream: _Stream) -> None:
+        self.called("cuMemcpyDtoHAsync")
+        self._copy(stream, dest.ctypes.data, src, dest.nbytes)
+
+    def _copy(self, stream: _Stream, to_ptr: int, from_ptr: int, size: int) -> None:
+        """In two halves; both sides are the driver's memory, page-locked where it is the host's."""
+
+        def part(begin: int, end: int) -> Callable[[], None]:
+            return lambda: np.copyto(
+                self.view(to_ptr + begin, np.uint8, end - begin), self.view(from_ptr + begin, np.uint8, end - begin)
+            )
+
+        stream.queue.work.extend([part(0, size // 2), part(size // 2, size)])
+
+    # the scheduler
+
+    def called(self, name: str, *, is_on_device: bool = True) -> None:
+        """Note a call, fail where that was asked for, and let the device do some work meanwhile."""
+        with self.lock:
+            self._called(name, is_on_device)
+
+    def _called(self, name: str, is_on_device: bool) -> None:
+        self.calls.append(name)
+        assert not is_on_device or self.stack, f"{name} without a current context"
+        if len(self.calls) == self._fails_at:
+            if self._is_lost_then:
+                self._lose(self._words)
+            raise ERRORS[self._words](f"{name} failed: {self._words}")
+        if is_on_device:
+            while self._rng.random() < self._eagerness and self._step():
+                pass
+            self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        if self.lost is not None:
+            raise ERRORS.get(self.lost, LaunchError)(f"{name} failed: {self.lost}")
+
+    def _lose(self, words: str) -> None:
+        self.lost = words
+        for one in self.queues:
+            one.work.clear()
+
+    def _ready(self) -> Iterator[_Queue]:
+        return (one for one in self.queues if one.is_ready)
+
+    def _step(self) -> bool:
+        """Do one piece of work; False where there is none that can be done."""
+        ready = list(self._ready())
+        if not ready:
+            return False
+        chosen = ready[-1 if self._favours_last else 0] if self._is_biased else self._rng.choice(ready)
+        head = chosen.work.popleft()
+        self.steps += 1
+        if self.steps == self._lost_at_step:
+            self._lose(LAUNCH_FAILED)
+        elif isinstance(head, _Mark):
+            head.is_reached = True
+        elif not isinstance(head, tuple):
+            self._do(chosen, head)
+        return True
+
+    def _do(self, queue: _Queue, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Stuck:
+            queue.is_stuck = True
+            queue.work.appendleft(work)
+        except Error as fault:
+            self._lose(str(fault))
+
+    def run_until(self, is_reached: Callable[[], bool], *, is_clean_up: bool = False) -> None:
+        """Work until the host may go on; clean-up goes on whatever happened, as PyCUDA's destructors do."""
+        with self.lock:
+            self._run_until(is_reached, is_clean_up)
+
+    def _run_until(self, is_reached: Callable[[], bool], is_clean_up: bool) -> None:
+        while self.lost is None and not is_reached():
+            if not self._step():
+                self.is_hung = True
+                if is_clean_up:
+                    break
+                raise Deadlock(f"no stream can go on: {[len(one.work) for one in self.queues]} pieces are left")
+        if not is_clean_up:
+            self._tell("cuCtxSynchronize")
+
+
+def context_of(lab: LabDriver) -> CudaContext:
+    """The floor on that driver, which is its own context."""
+    return CudaContext(lab, lab)  # type: ignore[arg-type]

@@ -1,0 +1,270 @@
+"""What memory is like, who keeps it, and which foreign memory is taken."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from stream_lab import LabDriver, context_of
+
+from edgeseg.errors import EngineError, ShapeError
+from edgeseg.runtime.cuda import (
+    CudaContext,
+    DeviceMemory,
+    DeviceTensor,
+    Kernel,
+    Module,
+    PinnedRing,
+    Stream,
+    adopt,
+    adopt_pointer,
+)
+from edgeseg.runtime.cuda.foreign import driver_calls
+
+PARAMS = np.dtype([("target", "u8")])
+
+
+def fill(lab: LabDriver, params: bytes) -> None:
+    lab.view(int(np.frombuffer(params, PARAMS)[0]["target"]), np.uint8, 4)[:] = 7
+
+
+@pytest.fixture
+def lab() -> LabDriver:
+    return LabDriver(seed=1, images={b"cubin": {"fill": fill}})
+
+
+@pytest.fixture
+def context(lab: LabDriver) -> Iterator[CudaContext]:
+    """Current for the test, with nothing left behind it."""
+    context = context_of(lab)
+    with context.current():
+        yield context
+    context.release()
+    assert context.counters().live.total == 0 == lab.living.total() and lab.leaks == []
+
+
+class Calls:
+    """The driver's functions: memory of device 0 and 1, and of the host from 1 MB on."""
+
+    def __init__(self) -> None:
+        self.waited: list[int] = []
+
+    def device_of(self, ptr: int) -> int | None:
+        return None if ptr >= 1 << 20 else int(ptr >= 1 << 16)
+
+    def wait_for_stream(self, handle: int) -> None:
+        self.waited.append(handle)
+
+
+def array(**changes: Any) -> SimpleNamespace:
+    told = {"shape": (2, 3), "typestr": "<f4", "data": (4096, False), "version": 3, "strides": None, "stream": None}
+    return SimpleNamespace(__cuda_array_interface__=told | changes)
+
+
+@pytest.mark.parametrize("shape", [(1,), (3, 5), (1, 3, 7, 11)])
+def test_a_tensor_is_aligned_contiguous_and_told_as_the_interface_says(
+    context: CudaContext, shape: tuple[int, ...]
+) -> None:
+    tensor = DeviceTensor.empty(context, shape, "float16")
+    assert tensor.ptr % 256 == 0 and tensor.is_contiguous and tensor.nbytes == 2 * np.prod(shape)
+    assert tensor.pitches == np.empty(shape, np.float16).strides
+    told = tensor.written_on(0x77).__cuda_array_interface__
+    assert told == {
+        "shape": shape, "typestr": "<f2", "data": (tensor.ptr, False), "version": 3, "strides": None, "stream": 0x77,
+    }  # fmt: skip
+    tensor.close()
+    tensor.close()
+    with pytest.raises(EngineError, match="was freed"):
+        tensor.__cuda_array_interface__  # noqa: B018  reading it is the use
+    with pytest.raises(EngineError, match="was freed"):
+        int(tensor)
+
+
+def test_a_tensor_with_a_pitch_tells_it(context: CudaContext) -> None:
+    rows = adopt_pointer(context, 512, shape=(4, 5), dtype="uint8", pitches=(8, 1), calls=Calls())
+    assert not rows.is_contiguous and rows.nbytes == 20
+    assert rows.__cuda_array_interface__["strides"] == (8, 1)
+    assert adopt_pointer(context, 512, shape=(1, 5), dtype="uint8", pitches=(8, 1), calls=Calls()).is_contiguous
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0, 3), (-1,)])
+def test_a_tensor_without_elements_is_refused(context: CudaContext, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match="sides of 1 or more"):
+        DeviceTensor.empty(context, shape, "uint8")
+
+
+def test_a_view_of_a_ring_outlives_it_and_then_lets_its_memory_go(lab: LabDriver, context: CudaContext) -> None:
+    with PinnedRing(context, slots=3, shape=(2, 4), dtype="int16") as ring:
+        assert len(ring) == 3 and not ring.host(1).any() and ring.host(1).dtype == np.int16
+        ring.host(1)[:] = 5
+        view = ring.host(1)[1:, ::2]
+    context.sweep()
+    assert context.counters().live.pinned == 1 == lab.living["pinned"]
+    assert view.tolist() == [[5, 5]]
+    del view
+    context.sweep()
+    assert context.counters().live.pinned == 0 == lab.living["pinned"]
+    with pytest.raises(EngineError, match="this ring is closed"):
+        ring.host(0)
+
+
+def test_a_kernel_writes_a_mapped_ring_without_a_copy(context: CudaContext) -> None:
+    with PinnedRing(context, slots=2, shape=(2, 2), dtype="uint8", is_mapped=True) as ring, Stream(context) as stream:
+        target = ring.device(1)
+        with Module(context, b"cubin") as module:
+            kernel = module.kernel("fill", PARAMS)
+            stream.launch(kernel, np.array((int(target),), PARAMS), grid=(1,), block=(4, 1, 1))
+            stream.synchronize()
+        assert ring.host(1).tolist() == [[7, 7], [7, 7]] and not ring.host(0).any()
+        assert context.counters().copies_in == context.counters().copies_out == 0
+        del target
+
+
+def test_a_ring_that_is_not_mapped_has_no_device_side(context: CudaContext) -> None:
+    with PinnedRing(context, slots=1, shape=(2,), dtype="uint8") as ring, pytest.raises(EngineError, match="is_mapped"):
+        ring.device(0)
+
+
+def test_a_ring_that_gets_no_room_keeps_nothing(lab: LabDriver, context: CudaContext) -> None:
+    lab.fail(len(lab.calls) + 3, "out of memory")
+    with pytest.raises(EngineError, match=r"no room for page-locked host memory of 64 bytes"):
+        PinnedRing(context, slots=4, shape=(64,), dtype="uint8")
+    context.sweep()
+    assert context.counters().live.total == 0
+
+
+@pytest.mark.parametrize("is_integrated", [False, True])
+def test_a_context_knows_whether_its_device_shares_the_hosts_memory(
+    lab: LabDriver, context: CudaContext, is_integrated: bool
+) -> None:
+    lab.is_integrated = is_integrated
+    assert context.is_integrated is is_integrated
+
+
+def test_copies_of_another_size_or_layout_are_refused(context: CudaContext) -> None:
+    tensor, host = DeviceTensor.empty(context, (2, 4), "uint8"), context.pinned((2, 4), "float32")
+    with Stream(context) as stream:
+        with pytest.raises(ShapeError, match="32 bytes does not fit the device's 8"):
+            stream.copy_in(tensor, host)
+        with pytest.raises(ShapeError, match="not C-contiguous"):
+            stream.copy_out(host[:, ::2], tensor)
+        with pytest.raises(ShapeError, match="32 bytes does not fit the device's 16"):
+            stream.copy_out(host, DeviceMemory(context, 16))
+        assert context.counters().copies_in == context.counters().copies_out == 0
+
+
+def test_a_foreign_array_is_taken_without_a_copy_and_kept(context: CudaContext) -> None:
+    source, calls = array(), Calls()
+    tensor = adopt(context, source, shape=(2, 3), dtype="float32", calls=calls)
+    assert (tensor.ptr, tensor.shape, tensor.dtype, tensor.owner) == (4096, (2, 3), np.dtype("f4"), source)
+    tensor.close()  # which is not ours to free
+    assert int(tensor) == 4096 and calls.waited == [] and context.counters().synchronisations == 0
+
+
+def test_work_of_a_foreign_stream_is_waited_for_and_counted(context: CudaContext) -> None:
+    calls = Calls()
+    adopt(context, array(stream=1), calls=calls)
+    assert calls.waited == [1] and context.counters().synchronisations == 1
+
+
+def test_our_own_tensor_goes_through_the_interface_unchanged(context: CudaContext) -> None:
+    ours = DeviceTensor.empty(context, (3, 4), "int32")
+    calls = Calls()
+    calls.device_of = lambda ptr: 0  # type: ignore[method-assign]
+    again = adopt(context, ours, calls=calls)
+    assert (again.ptr, again.shape, again.pitches) == (ours.ptr, ours.shape, ours.pitches)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "error", "words"),
+    [
+        ({"shape": (2, 4)}, {"shape": (2, 3)}, ShapeError, r"float32 \(2, 4\), expected any type \(2, 3\)"),
+        ({"typestr": "<i4"}, {"dtype": "float32"}, ShapeError, r"int32 \(2, 3\), expected float32 any shape"),
+        ({"typestr": ">f4"}, {}, ShapeError, "native order"),
+        ({"shape": (0, 3)}, {}, ShapeError, "sides from 1 on"),
+        ({"strides": (24, 8)}, {}, ShapeError, r"pitches \(24, 8\): make it C-contiguous"),
+        ({"data": (4096, True)}, {"is_written": True}, ShapeError, "read-only"),
+        ({"stream": 0}, {}, ShapeError, "a stream other than 0"),
+        ({"version": 1}, {}, ShapeError, "version 1"),
+        ({"mask": object()}, {}, ShapeError, "a mask"),
+        ({"data": (1 << 16, False)}, {}, EngineError, "is on device 1, expected device 0"),
+        ({"data": (1 << 20, False)}, {}, EngineError, "not in device memory"),
+    ],
+)
+def test_a_foreign_array_that_does_not_fit_is_refused_with_the_reason(
+    context: CudaContext, changes: dict[str, Any], options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        adopt(context, array(**changes), calls=Calls(), **options)
+
+
+def test_what_has_no_interface_is_refused(context: CudaContext) -> None:
+    with pytest.raises(ShapeError, match="ndarray has no __cuda_array_interface__"):
+        adopt(context, np.zeros(3), calls=Calls())
+
+
+def test_a_strided_read_only_array_is_taken_where_that_is_allowed(context: CudaContext) -> None:
+    tensor = adopt(context, array(strides=(24, 8), data=(4096, True)), is_contiguous=False, calls=Calls())
+    assert tensor.pitches == (24, 8)
+
+
+@pytest.mark.parametrize(
+    ("ptr", "options", "error", "words"),
+    [
+        (1 << 16, {"shape": (2,)}, EngineError, "on device 1"),
+        (512, {"shape": (0,)}, ShapeError, "from 1 on"),
+        (512, {"shape": (2, 2), "pitches": (2,)}, ShapeError, "a pitch for each side"),
+    ],
+)
+def test_a_raw_address_is_checked(
+    context: CudaContext, ptr: int, options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        adopt_pointer(context, ptr, dtype="uint8", calls=Calls(), **options)
+
+
+LIBRARY = """
+typedef unsigned long long ptr_t;
+int cuPointerGetAttribute(int *value, int attribute, ptr_t ptr) {
+    if (ptr == 0x1234567890abull) { *value = attribute == 2 ? 2 : 3; return attribute == 2 || attribute == 9 ? 0 : 1; }
+    if (ptr == 0x2000) { *value = attribute == 2 ? 1 : 0; return 0; }  /* page-locked host memory */
+    return 1;
+}
+int cuStreamSynchronize(void *stream) { return stream == (void *)0x7fffffff0008ull ? 0 : 400; }
+"""
+
+
+def test_the_drivers_library_is_asked_as_cuda_h_has_it(tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler for the stand-in of CUDA's driver")
+    source, library = tmp_path / "cuda.c", tmp_path / "cuda.so"
+    source.write_text(LIBRARY)
+    subprocess.run([compiler, "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
+    calls = driver_calls(str(library))
+    assert [calls.device_of(ptr) for ptr in (0x1234567890AB, 0x2000, 0x3000)] == [3, None, None]
+    calls.wait_for_stream(0x7FFFFFFF0008)
+    with pytest.raises(EngineError, match=r"stream 0x1 of a foreign array failed \(CUDA error 400\)"):
+        calls.wait_for_stream(1)
+    with pytest.raises(EngineError, match="cannot be loaded"):
+        driver_calls(str(tmp_path / "absent.so"))
+
+
+def test_a_module_says_what_it_does_not_take(context: CudaContext) -> None:
+    with pytest.raises(EngineError, match=r"does not load the compiled kernels .*: compile them for this device"):
+        Module(context, b"for another device")
+    with Module(context, b"cubin") as module, Stream(context) as stream:
+        with pytest.raises(EngineError, match="no 'absent'"):
+            module.kernel("absent", PARAMS)
+        kernel = module.kernel("fill", PARAMS)
+        assert isinstance(kernel, Kernel)
+        with pytest.raises(ShapeError, match="fill got 1 x int64, expected one"):
+            stream.launch(kernel, np.zeros(1, np.int64), grid=(1,), block=(1, 1, 1))
+    with pytest.raises(EngineError, match="this Module is closed"):
+        module.kernel("fill", PARAMS)
