@@ -38,7 +38,7 @@ SANITIZED := build/sanitized
 SANITIZER := PYTHONPATH=$(SANITIZED) ASAN_OPTIONS=detect_leaks=0 EDGESEG_SANITIZED=$(SANITIZED) \
     LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so) $$(g++ -print-file-name=libstdc++.so)"
 sanitize: install
-	EDGESEG_SANITIZE=1 $(BIN)/python setup.py -q build --build-lib $(SANITIZED) --build-temp $(SANITIZED)-tmp
+	EDGESEG_SANITIZE=1 EDGESEG_CUBINS=0 $(BIN)/python setup.py -q build --build-lib $(SANITIZED) --build-temp $(SANITIZED)-tmp
 	# not python -m pytest, which would put this folder, and so the plain build, before PYTHONPATH; nvcc does not run so
 	$(SANITIZER) $(BIN)/pytest -q -n 2 -p no:cacheprovider -k "not jetson_orin" tests/imaging
 	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_preprocess.py --cases $(FUZZ_CASES)

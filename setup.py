@@ -2,10 +2,13 @@
 
 import os
 import re
+import shutil
+import sys
 from pathlib import Path
 
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "edgeseg" / "__init__.py").read_text())
@@ -47,6 +50,39 @@ native = Pybind11Extension(
 )
 ParallelCompile(default=2).install()
 
+
+class BuildWithCubins(build_py):
+    """Adds the CUDA kernels, compiled for every listed architecture, where nvcc is.
+
+    EDGESEG_CUBINS=0 leaves them out, 1 insists on them. An editable install has none: its sources change.
+    """
+
+    def run(self) -> None:
+        super().run()
+        asked = os.environ.get("EDGESEG_CUBINS", "")
+        if asked != "0" and not self.editable_mode:
+            self.add_cubins(Path(self.build_lib) / "edgeseg" / "runtime" / "kernels" / "cubins", is_must=asked == "1")
+
+    def add_cubins(self, folder: Path, *, is_must: bool) -> None:
+        sys.path.insert(0, str(HERE))  # a build in isolation has not put it there
+        from edgeseg.errors import EdgesegError
+        from edgeseg.runtime.kernels.cubins import build_cubins
+        from edgeseg.runtime.kernels.nvcc import find_nvcc, looked_for
+
+        shutil.rmtree(folder, ignore_errors=True)  # of an earlier build in the same place
+        try:
+            nvcc = find_nvcc()
+            left_out = build_cubins(nvcc, folder) if nvcc else ()
+        except EdgesegError as error:
+            sys.exit(f"{error}; or build without CUDA kernels: EDGESEG_CUBINS=0")
+        if nvcc is None:
+            words = f"no CUDA kernels are compiled: there is no nvcc {looked_for()}"
+            sys.exit(f"EDGESEG_CUBINS is 1, but {words}") if is_must else self.warn(words)
+        elif left_out:
+            missing = " ".join(f"sm_{one}" for one in left_out)
+            self.warn(f"nvcc {nvcc.release} does not know {missing}: there the kernels are compiled on the device")
+
+
 setup(
     name="edgeseg",
     version=VERSION.group(1),
@@ -70,6 +106,7 @@ setup(
         ],
         "edgeseg.export.nets": ["*.json", "*.safetensors"],
         "edgeseg.report": ["*.j2"],
+        "edgeseg.runtime.kernels": ["*.cu", "*.h"],
     },
     install_requires=["numpy>=1.24", "opencv-python-headless>=4.8", "click>=8.1", "rich>=13", "msgspec>=0.19"],
     extras_require={
@@ -100,6 +137,7 @@ setup(
         ],
     },
     ext_modules=[native],
+    cmdclass={"build_py": BuildWithCubins},
     entry_points={"console_scripts": ["edgeseg = edgeseg.cli.main:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",

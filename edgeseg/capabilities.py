@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
-from edgeseg.errors import MissingPackageError
+from edgeseg.errors import EngineError, MissingPackageError
 from edgeseg.packages import require
+from edgeseg.runtime.kernels.compiling import way_to_kernels
 from edgeseg.trt_api import TensorRTName, TrtApi, driver_state, load_api
 
 __all__ = ["Capability", "capabilities"]
@@ -33,7 +34,7 @@ def capabilities() -> list[Capability]:
     """Every back end's building and running, then the tools around them."""
     found = [_openvino()]
     found += [check(name) for name in ("tensorrt", "tensorrt-rtx") for check in (_trt_build, _trt_run)]
-    return found + [_tool(name, packages) for name, packages in TOOLS.items()]
+    return [*found, _kernels(), *(_tool(name, packages) for name, packages in TOOLS.items())]
 
 
 def _openvino() -> Capability:
@@ -98,6 +99,16 @@ def _runtime(name: TensorRTName) -> TrtApi:
             with contextlib.suppress(MissingPackageError):
                 return load_api("tensorrt-lean")
         raise
+
+
+def _kernels() -> Capability:
+    """Whether the CUDA kernels can be had for the first device, or compiled at all where there is none."""
+    driver = driver_state()
+    try:
+        detail, works = way_to_kernels(driver.compute_capability, driver.driver_version), True
+    except EngineError as error:
+        detail, works = str(error), False
+    return Capability(name="cuda kernels", is_backend=False, works=works, detail=detail)
 
 
 def _backend(name: str, *, works: bool, detail: str) -> Capability:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from device_lab import Device
 
 from edgeseg.capabilities import Capability, capabilities
+from edgeseg.runtime.kernels import nvcc
 
 TITLE = "tensorrt: run"
 
@@ -45,3 +47,28 @@ def test_without_a_driver_nothing_runs_whatever_is_installed(device: Device) -> 
     with device.inside(has_driver=False):
         found = running()
     assert not found.works and "cannot be loaded" in found.detail
+
+
+def kernels() -> Capability:
+    (found,) = [one for one in capabilities() if one.name == "cuda kernels"]
+    return found
+
+
+def test_without_compiler_and_cubins_the_kernels_cannot_be_had(
+    device: Device, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path))
+    monkeypatch.setattr(nvcc, "USUAL_HOME", str(tmp_path))
+    with device.inside():
+        found = kernels()
+    assert not found.works and not found.is_backend
+    assert found.detail.startswith("there is no nvcc on PATH") and "install CUDA's compiler" in found.detail
+
+
+def test_a_driver_that_is_older_than_the_compiler_is_said(device: Device) -> None:
+    if nvcc.find_nvcc() is None:
+        pytest.skip(f"no nvcc {nvcc.looked_for()}")
+    with device.inside(driver=9020):
+        found = kernels()
+    assert not found.works and "the driver is made for CUDA 9.2" in found.detail

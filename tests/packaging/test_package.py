@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ HEAVY = (
 #: from the ground up; a module may import its own floor and those before it. export stands beside the runtime.
 FLOORS = (
     "errors", "files", "packages", "records", "precision_spec", "engine_spec", "spec", "sidecars", "latency",
-    "trt_types", "trt_api", "memory", "graph", "metrics", "boundaries", "imaging", "data", "capabilities", "runtime",
+    "trt_types", "trt_api", "memory", "graph", "metrics", "boundaries", "imaging", "data", "runtime", "capabilities",
     "accuracy", "export", "builder", "report", "cli",
 )  # fmt: skip
 #: pairs that the order alone would allow
@@ -103,8 +104,9 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     left_out = shutil.ignore_patterns(".*", "build", "dist", "demo", "*.egg-info", "*.so", "__pycache__")
     shutil.copytree(ROOT, source, symlinks=True, ignore=left_out)
     subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source], check=True, capture_output=True
-    )
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source],
+        check=True, capture_output=True, env=os.environ | {"EDGESEG_CUBINS": "0"},
+    )  # fmt: skip
     return folder
 
 
@@ -117,6 +119,14 @@ def test_the_wheel_carries_data_checkpoint_and_templates_once(dist: Path) -> Non
     assert {"edgeseg/py.typed", "edgeseg/calib_data/manifest.json"} <= set(names)
     assert [name for name in names if name.endswith(".html.j2")]
     assert [name for name in names if name.endswith("/LICENSE")]
+
+
+def test_the_wheel_carries_the_sources_of_every_kernel(dist: Path) -> None:
+    names = set(zipfile.ZipFile(next(dist.glob("*.whl"))).namelist())
+    kernels, native = PACKAGE / "runtime" / "kernels", PACKAGE / "imaging" / "native"
+    sources = [*kernels.glob("*.cu"), *kernels.glob("*.h"), *native.glob("*_math.h")]
+    assert {path.relative_to(ROOT).as_posix() for path in sources} <= names
+    assert not [name for name in names if name.endswith(".cubin")]  # EDGESEG_CUBINS=0, see test_cubins.py
 
 
 def test_the_wheel_in_an_empty_environment_runs_help(dist: Path, tmp_path: Path) -> None:

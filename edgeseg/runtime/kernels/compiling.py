@@ -79,7 +79,8 @@ def way_to_kernels(compute_capability: str | None, driver_version: str | None) -
         EngineError: it does not.
     """
     architecture = None if compute_capability is None else architecture_of(compute_capability)
-    if architecture and all(_loadable(source, architecture, driver_version) for source in kernel_sources()):
+    sources = kernel_sources()
+    if architecture and sources and all(_loadable(source, architecture, driver_version) for source in sources):
         return f"the wheel's cubins for sm_{architecture}"
     nvcc = find_nvcc()
     if nvcc is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from nvcc_lab import KNOWN, put_nvcc
 
 from edgeseg.errors import EngineError
 from edgeseg.files import sha256_of
@@ -22,15 +23,6 @@ ROOT = Path(__file__).parents[3]
 KERNEL = """
 #include "one.h"
 extern "C" __global__ void edgeseg_add(const float* a, float* b) { b[threadIdx.x] = a[threadIdx.x] * b[0] + ONE; }
-"""
-#: prints what nvcc prints; a "compilation" is the source behind a word, after a while in which others may come
-FAKE = """#!/bin/sh
-case "$1" in
---version) echo "Cuda compilation tools, release {release}, V{release}.20";;
---list-gpu-code) printf 'sm_75\\nsm_87\\n';;
-*) echo run >> {log}; {then}
-   while [ "$#" -gt 3 ]; do shift; done; {{ printf '\\177ELF {release} '; cat "$1"; }} > "$3";;
-esac
 """
 
 
@@ -43,11 +35,7 @@ class Machine:
     log: Path
 
     def put_nvcc(self, release: str = "12.6", *, then: str = "sleep 0.1", home: str = "bin") -> Path:
-        path = self.folder / home / "nvcc"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(FAKE.format(release=release, log=self.log, then=then))
-        path.chmod(0o755)
-        return path
+        return put_nvcc(self.folder / home / "nvcc", log=self.log, release=release, then=then)
 
     @property
     def runs(self) -> int:
@@ -266,7 +254,7 @@ def with_wheel_cubins(machine: Machine, release: str = "12.6") -> bytes:
     compiler = nvcc.find_nvcc()
     assert compiler is not None
     left_out = cubins.build_cubins(compiler, cubins.FOLDER)
-    assert left_out == tuple(one for one in nvcc.ARCHITECTURES if one not in ("75", "87"))
+    assert left_out == tuple(one for one in nvcc.ARCHITECTURES if one not in KNOWN)
     path.unlink()
     machine.log.unlink()
     return b"\x7fELF " + release.encode() + b" " + machine.source.read_bytes()
