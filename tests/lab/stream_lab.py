@@ -9,219 +9,35 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from stream_objects import (
+    DEVICEMAP,
+    ERRORS,
+    LAUNCH_FAILED,
+    Deadlock,
+    Error,
+    LabEvent,
+    LabHostMemory,
+    LabMark,
+    LabMemory,
+    LabModule,
+    LabQueue,
+    LabStream,
+    LaunchError,
+    LogicError,
+    OutOfMemoryError,
+    RuntimeFault,
+    Stuck,
+)
 
 from edgeseg.runtime.cuda import CudaContext
 
-__all__ = ["ERRORS", "Deadlock", "LabDriver", "Stuck", "context_of"]
-
-ALIGNMENT = 256
-POISON = 0xAB  # neither a device's memory nor page-locked memory is zeroed
-LAUNCH_FAILED = "unspecified launch failure"
-
-
-class Deadlock(AssertionError):
-    """The host waits for what no stream can ever do."""
-
-
-class Stuck(Exception):
-    """Raised by a kernel that never ends; its stream goes no further."""
-
-
-class Error(Exception):
-    """PyCUDA's base."""
-
-
-class LogicError(Error): ...
-
-
-class LaunchError(Error): ...
-
-
-class OutOfMemoryError(Error): ...
-
-
-class RuntimeFault(Error): ...
-
-
-#: CUDA's errors by the class that PyCUDA gives them
-ERRORS: dict[str, type[Error]] = {
-    "invalid argument": LogicError,
-    "invalid resource handle": LogicError,
-    "an illegal memory access was encountered": LogicError,
-    "out of memory": OutOfMemoryError,
-    LAUNCH_FAILED: LaunchError,
-    "the launch timed out and was terminated": LaunchError,
-    "device kernel image is invalid": RuntimeFault,
-    "unknown error": RuntimeFault,
-}
-
-
-@dataclass
-class _Mark:
-    """One recording of an event."""
-
-    is_reached: bool = False
-
-
-@dataclass
-class _Queue:
-    """A stream on the device: work, marks to reach, and marks to wait for."""
-
-    number: int
-    is_stuck: bool = False
-    work: deque[Callable[[], None] | _Mark | tuple[_Mark]] = field(default_factory=deque)
-
-    @property
-    def is_ready(self) -> bool:
-        if not self.work or self.is_stuck:
-            return False
-        head = self.work[0]
-        return head[0].is_reached if isinstance(head, tuple) else True
-
-
-class _Raw:
-    """What PyCUDA makes: counted, and to be dropped where its context is current."""
-
-    def __init__(self, lab: LabDriver, kind: str) -> None:
-        self._lab, self._kind = lab, kind
-        with lab.lock:
-            lab.living[kind] += 1
-
-    def free(self) -> None:
-        """What the driver does at the end."""
-
-    def __del__(self) -> None:
-        if not hasattr(self, "_kind"):  # its making failed
-            return
-        if not self._lab.stack:
-            self._lab.leaks.append(self._kind)
-            return
-        with self._lab.lock:
-            self._lab.living[self._kind] -= 1
-            self._lab.freed.append(self._kind)
-            self.free()
-
-
-class _Memory(_Raw):
-    """Aligned bytes; freeing waits for all work, as cuMemFree and cuMemFreeHost do."""
-
-    def __init__(self, lab: LabDriver, kind: str, size: int) -> None:
-        super().__init__(lab, kind)
-        space = np.full(size + ALIGNMENT, POISON, np.uint8)
-        begin = -space.ctypes.data % ALIGNMENT
-        self.bytes = space[begin : begin + size]
-        self.ptr = int(self.bytes.ctypes.data)
-        with lab.lock:
-            lab.blocks[self.ptr] = self.bytes
-
-    def __int__(self) -> int:
-        return self.ptr
-
-    def get_device_pointer(self) -> int:
-        return self.ptr
-
-    def free(self) -> None:
-        self._lab.run_until(lambda: not any(one.work for one in self._lab.queues), is_clean_up=True)
-        self._lab.blocks.pop(self.ptr, None)
-
-
-class _HostMemory(_Memory):
-    """NumPy takes it for the owner of the array on it."""
-
-    def __init__(self, lab: LabDriver, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        super().__init__(lab, "pinned", int(np.prod(shape)) * dtype.itemsize)
-        self.__array_interface__ = {
-            "shape": shape,
-            "typestr": dtype.str,
-            "data": (self.ptr, False),
-            "version": 3,
-        }
-
-
-class _Stream(_Raw):
-    def __init__(self, lab: LabDriver) -> None:
-        lab.called("cuStreamCreate")
-        super().__init__(lab, "stream")
-        self.queue = _Queue(len(lab.queues))
-        lab.queues.append(self.queue)
-        self.handle = 0x5EED00 + self.queue.number
-
-    def synchronize(self) -> None:
-        self._lab.called("cuStreamSynchronize")
-        self._lab.run_until(lambda: not self.queue.work)
-
-    def wait_for_event(self, event: _Event) -> None:
-        self._lab.called("cuStreamWaitEvent")
-        if event.mark is not None:
-            self.queue.work.append((event.mark,))
-
-
-class _Event(_Raw):
-    def __init__(self, lab: LabDriver, flags: int) -> None:
-        lab.called("cuEventCreate")
-        super().__init__(lab, "event")
-        self.mark: _Mark | None = None
-        self.is_timed = flags == 0
-
-    def record(self, stream: _Stream) -> _Event:
-        self._lab.called("cuEventRecord")
-        self.mark = _Mark()
-        stream.queue.work.append(self.mark)
-        return self
-
-    def synchronize(self) -> _Event:
-        self._lab.called("cuEventSynchronize")
-        mark = self.mark
-        self._lab.run_until(lambda: mark is None or mark.is_reached)
-        return self
-
-    def query(self) -> bool:
-        self._lab.called("cuEventQuery")
-        return self.mark is None or self.mark.is_reached
-
-    def time_since(self, earlier: _Event) -> float:
-        self._lab.called("cuEventElapsedTime")
-        if not (self.is_timed and earlier.is_timed):
-            raise LogicError("cuEventElapsedTime failed: invalid resource handle")
-        return 1.0
-
-
-class _Module(_Raw):
-    def __init__(self, lab: LabDriver, kernels: dict[str, Any]) -> None:
-        super().__init__(lab, "module")
-        self._kernels = kernels
-
-    def get_function(self, name: str) -> _Function:
-        self._lab.called("cuModuleGetFunction")
-        if name not in self._kernels:
-            raise LogicError("cuModuleGetFunction failed: named symbol not found")
-        return _Function(self._lab, self, self._kernels[name])
-
-
-class _Function:
-    """PyCUDA's function, which keeps its module."""
-
-    def __init__(self, lab: LabDriver, module: _Module, kernel: Callable[..., None]) -> None:
-        self._lab, self._module, self._kernel = lab, module, kernel
-
-    def prepare(self, formats: list[str]) -> _Function:
-        self._size = int(formats[0].removesuffix("s"))
-        return self
-
-    def prepared_async_call(
-        self, grid: tuple[int, ...], block: tuple[int, ...], stream: _Stream, params: bytes
-    ) -> None:
-        self._lab.called("cuLaunchKernel")
-        assert len(params) == self._size and len(block) == 3
-        kernel = self._kernel
-        stream.queue.work.append(lambda: kernel(self._lab, params))
+__all__ = ["ERRORS", "LAUNCH_FAILED", "Deadlock", "LabDriver", "Stuck", "context_of"]
 
 
 class LabDriver:
@@ -235,7 +51,7 @@ class LabDriver:
 
     Error, LogicError, LaunchError, RuntimeError = Error, LogicError, LaunchError, RuntimeFault
     MemoryError = OutOfMemoryError
-    host_alloc_flags = SimpleNamespace(DEVICEMAP=2)
+    host_alloc_flags = SimpleNamespace(DEVICEMAP=DEVICEMAP)
     event_flags = SimpleNamespace(DISABLE_TIMING=2)
     device_attribute = SimpleNamespace(INTEGRATED="integrated", CAN_MAP_HOST_MEMORY="can map")
 
@@ -258,7 +74,7 @@ class LabDriver:
         self.leaks: list[str] = []  # dropped where no context was current
         self.lock = threading.RLock()  # of all but the order of calls of one thread
         self.blocks: dict[int, Any] = {}
-        self.queues: list[_Queue] = []
+        self.queues: list[LabQueue] = []
 
     # what tests ask for
 
@@ -308,41 +124,41 @@ class LabDriver:
     def get_attribute(self, name: str) -> int:
         return int(name == "can map" or self.is_integrated)
 
-    def Stream(self) -> _Stream:
-        return _Stream(self)
+    def Stream(self) -> LabStream:
+        return LabStream(self)
 
-    def Event(self, flags: int = 0) -> _Event:
-        return _Event(self, flags)
+    def Event(self, flags: int = 0) -> LabEvent:
+        return LabEvent(self, flags)
 
     def mem_get_info(self) -> tuple[int, int]:
         self.called("cuMemGetInfo")
         return self._total - sum(block.nbytes for block in list(self.blocks.values())), self._total
 
-    def mem_alloc(self, size: int) -> _Memory:
+    def mem_alloc(self, size: int) -> LabMemory:
         self.called("cuMemAlloc")
         if sum(block.nbytes for block in list(self.blocks.values())) + size > self._total:
             raise OutOfMemoryError("cuMemAlloc failed: out of memory")
-        return _Memory(self, "device", size)
+        return LabMemory(self, "device", size)
 
     def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any, order: str = "C", mem_flags: int = 0) -> Any:
         self.called("cuMemHostAlloc")
-        return np.asarray(_HostMemory(self, shape, np.dtype(dtype)))
+        return np.asarray(LabHostMemory(self, shape, np.dtype(dtype), mem_flags))
 
-    def module_from_buffer(self, image: bytes) -> _Module:
+    def module_from_buffer(self, image: bytes) -> LabModule:
         self.called("cuModuleLoadDataEx")
         if image not in self._images:
             raise RuntimeFault("cuModuleLoadDataEx failed: device kernel image is invalid")
-        return _Module(self, self._images[image])
+        return LabModule(self, self._images[image])
 
-    def memcpy_htod_async(self, dest: int, src: Any, stream: _Stream) -> None:
+    def memcpy_htod_async(self, dest: int, src: Any, stream: LabStream) -> None:
         self.called("cuMemcpyHtoDAsync")
         self._copy(stream, dest, src.ctypes.data, src.nbytes)
 
-    def memcpy_dtoh_async(self, dest: Any, src: int, stream: _Stream) -> None:
+    def memcpy_dtoh_async(self, dest: Any, src: int, stream: LabStream) -> None:
         self.called("cuMemcpyDtoHAsync")
         self._copy(stream, dest.ctypes.data, src, dest.nbytes)
 
-    def _copy(self, stream: _Stream, to_ptr: int, from_ptr: int, size: int) -> None:
+    def _copy(self, stream: LabStream, to_ptr: int, from_ptr: int, size: int) -> None:
         """In two halves; both sides are the driver's memory, page-locked where it is the host's."""
 
         def part(begin: int, end: int) -> Callable[[], None]:
@@ -380,7 +196,7 @@ class LabDriver:
         for one in self.queues:
             one.work.clear()
 
-    def _ready(self) -> Iterator[_Queue]:
+    def _ready(self) -> Iterator[LabQueue]:
         return (one for one in self.queues if one.is_ready)
 
     def _step(self) -> bool:
@@ -393,13 +209,13 @@ class LabDriver:
         self.steps += 1
         if self.steps == self._lost_at_step:
             self._lose(LAUNCH_FAILED)
-        elif isinstance(head, _Mark):
+        elif isinstance(head, LabMark):
             head.is_reached = True
         elif not isinstance(head, tuple):
             self._do(chosen, head)
         return True
 
-    def _do(self, queue: _Queue, work: Callable[[], None]) -> None:
+    def _do(self, queue: LabQueue, work: Callable[[], None]) -> None:
         try:
             work()
         except Stuck:

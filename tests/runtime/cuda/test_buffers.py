@@ -99,6 +99,11 @@ def test_a_tensor_without_elements_is_refused(context: CudaContext, shape: tuple
         DeviceTensor.empty(context, shape, "uint8")
 
 
+def test_a_pinned_array_is_zeroed(context: CudaContext) -> None:
+    array = context.pinned((3, 5), "float32")
+    assert array.shape == (3, 5) and array.dtype == np.float32 and not array.any()
+
+
 def test_a_view_of_a_ring_outlives_it_and_then_lets_its_memory_go(lab: LabDriver, context: CudaContext) -> None:
     with PinnedRing(context, slots=3, shape=(2, 4), dtype="int16") as ring:
         assert len(ring) == 3 and not ring.host(1).any() and ring.host(1).dtype == np.int16
@@ -133,10 +138,10 @@ def test_a_ring_that_is_not_mapped_has_no_device_side(context: CudaContext) -> N
 
 def test_a_ring_that_gets_no_room_keeps_nothing(lab: LabDriver, context: CudaContext) -> None:
     lab.fail(len(lab.calls) + 3, "out of memory")
-    with pytest.raises(EngineError, match=r"no room for page-locked host memory of 64 bytes"):
+    with pytest.raises(EngineError, match=r"no room for page-locked host memory of 64 bytes") as caught:
         PinnedRing(context, slots=4, shape=(64,), dtype="uint8")
     context.sweep()
-    assert context.counters().live.total == 0
+    assert context.counters().live.total == 0, caught  # also while the error is kept
 
 
 @pytest.mark.parametrize("is_integrated", [False, True])
@@ -264,6 +269,8 @@ def test_a_module_says_what_it_does_not_take(context: CudaContext) -> None:
             module.kernel("absent", PARAMS)
         kernel = module.kernel("fill", PARAMS)
         assert isinstance(kernel, Kernel)
+        with pytest.raises(ShapeError, match="fill got 2 x"):
+            stream.launch(kernel, np.zeros(2, PARAMS), grid=(1,), block=(1, 1, 1))
         with pytest.raises(ShapeError, match="fill got 1 x int64, expected one"):
             stream.launch(kernel, np.zeros(1, np.int64), grid=(1,), block=(1, 1, 1))
     with pytest.raises(EngineError, match="this Module is closed"):

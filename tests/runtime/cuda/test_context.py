@@ -197,6 +197,8 @@ def test_a_fork_is_refused_with_the_reason_and_touches_nothing() -> None:
 
 
 PRIMARY = """
+import atexit
+atexit.register(lambda: print(context.is_usable, context.counters().live.total))
 from edgeseg.runtime.cuda import primary_context
 context = primary_context()
 assert context is primary_context()
@@ -211,7 +213,7 @@ def test_the_primary_context_ends_without_pycudas_complaints(device: Device) -> 
     done = subprocess.run(
         [sys.executable, "-c", PRIMARY], capture_output=True, text=True, check=False, env=device.environment()
     )
-    assert (done.returncode, done.stderr) == (3, "")
+    assert (done.returncode, done.stderr, done.stdout) == (3, "", "False 1\n")  # the array is in use
 
 
 def test_a_device_that_cannot_be_used_is_named(device: Device) -> None:

@@ -1,0 +1,222 @@
+"""Own what the lab's driver gives out, by PyCUDA's names: streams, events, memory, modules; and its errors.
+
+They are counted while they live, and noted as leaked where they are dropped without a current context, as PyCUDA's are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from stream_lab import LabDriver
+
+ALIGNMENT = 256
+DEVICEMAP = 2
+LAUNCH_FAILED = "unspecified launch failure"
+POISON = 0xAB  # neither a device's memory nor page-locked memory is zeroed
+
+
+class Deadlock(AssertionError):
+    """The host waits for what no stream can ever do."""
+
+
+class Stuck(Exception):
+    """Raised by a kernel that never ends; its stream goes no further."""
+
+
+class Error(Exception):
+    """PyCUDA's base."""
+
+
+class LogicError(Error): ...
+
+
+class LaunchError(Error): ...
+
+
+class OutOfMemoryError(Error): ...
+
+
+class RuntimeFault(Error): ...
+
+
+#: CUDA's errors by the class that PyCUDA gives them
+ERRORS: dict[str, type[Error]] = {
+    "invalid argument": LogicError,
+    "invalid resource handle": LogicError,
+    "an illegal memory access was encountered": LogicError,
+    "out of memory": OutOfMemoryError,
+    LAUNCH_FAILED: LaunchError,
+    "the launch timed out and was terminated": LaunchError,
+    "device kernel image is invalid": RuntimeFault,
+    "unknown error": RuntimeFault,
+}
+
+
+@dataclass
+class LabMark:
+    """One recording of an event."""
+
+    is_reached: bool = False
+
+
+@dataclass
+class LabQueue:
+    """A stream on the device: work, marks to reach, and marks to wait for."""
+
+    number: int
+    is_stuck: bool = False
+    work: deque[Callable[[], None] | LabMark | tuple[LabMark]] = field(default_factory=deque)
+
+    @property
+    def is_ready(self) -> bool:
+        if not self.work or self.is_stuck:
+            return False
+        head = self.work[0]
+        return head[0].is_reached if isinstance(head, tuple) else True
+
+
+class LabRaw:
+    """What PyCUDA makes: counted, and to be dropped where its context is current."""
+
+    def __init__(self, lab: LabDriver, kind: str) -> None:
+        self._lab, self._kind = lab, kind
+        with lab.lock:
+            lab.living[kind] += 1
+
+    def free(self) -> None:
+        """What the driver does at the end."""
+
+    def __del__(self) -> None:
+        if not hasattr(self, "_kind"):  # its making failed
+            return
+        if not self._lab.stack:
+            self._lab.leaks.append(self._kind)
+            return
+        with self._lab.lock:
+            self._lab.living[self._kind] -= 1
+            self._lab.freed.append(self._kind)
+            self.free()
+
+
+class LabMemory(LabRaw):
+    """Aligned bytes; freeing waits for all work, as cuMemFree and cuMemFreeHost do."""
+
+    def __init__(self, lab: LabDriver, kind: str, size: int) -> None:
+        super().__init__(lab, kind)
+        space = np.full(size + ALIGNMENT, POISON, np.uint8)
+        begin = -space.ctypes.data % ALIGNMENT
+        self.bytes = space[begin : begin + size]
+        self.ptr = int(self.bytes.ctypes.data)
+        with lab.lock:
+            lab.blocks[self.ptr] = self.bytes
+
+    def __int__(self) -> int:
+        return self.ptr
+
+    def free(self) -> None:
+        self._lab.run_until(lambda: not any(one.work for one in self._lab.queues), is_clean_up=True)
+        self._lab.blocks.pop(self.ptr, None)
+
+
+class LabHostMemory(LabMemory):
+    """NumPy takes it for the owner of the array on it."""
+
+    def __init__(self, lab: LabDriver, shape: tuple[int, ...], dtype: np.dtype[Any], flags: int) -> None:
+        self._is_mapped = flags == DEVICEMAP
+        super().__init__(lab, "pinned", int(np.prod(shape)) * dtype.itemsize)
+        self.__array_interface__ = {
+            "shape": shape,
+            "typestr": dtype.str,
+            "data": (self.ptr, False),
+            "version": 3,
+        }
+
+    def get_device_pointer(self) -> int:
+        if not self._is_mapped:
+            raise LogicError("cuMemHostGetDevicePointer failed: invalid argument")
+        return self.ptr
+
+
+class LabStream(LabRaw):
+    def __init__(self, lab: LabDriver) -> None:
+        lab.called("cuStreamCreate")
+        super().__init__(lab, "stream")
+        self.queue = LabQueue(len(lab.queues))
+        lab.queues.append(self.queue)
+        self.handle = 0x5EED00 + self.queue.number
+
+    def synchronize(self) -> None:
+        self._lab.called("cuStreamSynchronize")
+        self._lab.run_until(lambda: not self.queue.work)
+
+    def wait_for_event(self, event: LabEvent) -> None:
+        self._lab.called("cuStreamWaitEvent")
+        if event.mark is not None:
+            self.queue.work.append((event.mark,))
+
+
+class LabEvent(LabRaw):
+    def __init__(self, lab: LabDriver, flags: int) -> None:
+        lab.called("cuEventCreate")
+        super().__init__(lab, "event")
+        self.mark: LabMark | None = None
+        self.is_timed = flags == 0
+
+    def record(self, stream: LabStream) -> LabEvent:
+        self._lab.called("cuEventRecord")
+        self.mark = LabMark()
+        stream.queue.work.append(self.mark)
+        return self
+
+    def synchronize(self) -> LabEvent:
+        self._lab.called("cuEventSynchronize")
+        mark = self.mark
+        self._lab.run_until(lambda: mark is None or mark.is_reached)
+        return self
+
+    def query(self) -> bool:
+        self._lab.called("cuEventQuery")
+        return self.mark is None or self.mark.is_reached
+
+    def time_since(self, earlier: LabEvent) -> float:
+        self._lab.called("cuEventElapsedTime")
+        if not (self.is_timed and earlier.is_timed):
+            raise LogicError("cuEventElapsedTime failed: invalid resource handle")
+        return 1.0
+
+
+class LabModule(LabRaw):
+    def __init__(self, lab: LabDriver, kernels: dict[str, Any]) -> None:
+        super().__init__(lab, "module")
+        self._kernels = kernels
+
+    def get_function(self, name: str) -> LabFunction:
+        self._lab.called("cuModuleGetFunction")
+        if name not in self._kernels:
+            raise LogicError("cuModuleGetFunction failed: named symbol not found")
+        return LabFunction(self._lab, self, self._kernels[name])
+
+
+class LabFunction:
+    """PyCUDA's function, which keeps its module."""
+
+    def __init__(self, lab: LabDriver, module: LabModule, kernel: Callable[..., None]) -> None:
+        self._lab, self._module, self._kernel = lab, module, kernel
+
+    def prepare(self, formats: list[str]) -> LabFunction:
+        self._size = int(formats[0].removesuffix("s"))
+        return self
+
+    def prepared_async_call(
+        self, grid: tuple[int, ...], block: tuple[int, ...], stream: LabStream, params: bytes
+    ) -> None:
+        self._lab.called("cuLaunchKernel")
+        assert len(params) == self._size and len(block) == 3
+        kernel = self._kernel
+        stream.queue.work.append(lambda: kernel(self._lab, params))
