@@ -113,6 +113,7 @@ def test_release_frees_in_order_once_and_refuses_later_use(lab: LabDriver, conte
         kept = (DeviceMemory(context, 8), PinnedRing(context, slots=1, shape=(2,), dtype="uint8"), TimedStream(context))
     context.release()
     context.release()
+    assert lab.calls.count("cuCtxSynchronize") == 1 and not lab.stack
     assert lab.freed == ["event", "event", "stream", "device"]  # the ring's arrays may be in use
     assert context.counters().live.pinned == 1 == context.counters().live.total
     kept[0].close()
