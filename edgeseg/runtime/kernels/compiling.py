@@ -42,7 +42,9 @@ def compiled(source: Path, *, compute_capability: str, driver_version: str | Non
     ready = _loadable(source, architecture, driver_version)
     if ready is not None:
         return ready
-    nvcc = _nvcc_for(source, architecture)
+    nvcc = find_nvcc()
+    if nvcc is None:
+        raise _lack(source, architecture)
     if driver_version is not None:
         check_driver(driver_version, nvcc.release)
     return _kept_or_made(nvcc, source, architecture)
@@ -84,7 +86,7 @@ def way_to_kernels(compute_capability: str | None, driver_version: str | None) -
         return f"the wheel's cubins for sm_{architecture}"
     nvcc = find_nvcc()
     if nvcc is None:
-        raise EngineError(f"there is no nvcc {looked_for()}", INSTALL)
+        raise _lack(sources[0], architecture) if architecture and sources else _lack_of_nvcc()
     if driver_version is not None:
         check_driver(driver_version, nvcc.release)
     if architecture is not None:
@@ -114,16 +116,17 @@ def _loadable(source: Path, architecture: str, driver_version: str | None) -> by
     return found.cubin
 
 
-def _nvcc_for(source: Path, architecture: str) -> Nvcc:
-    nvcc = find_nvcc()
-    if nvcc is not None:
-        return nvcc
+def _lack(source: Path, architecture: str) -> EngineError:
     wheels = prebuilt(source, architecture)
     has = f"needs a driver for CUDA {wheels.toolkit_version}" if wheels else "is not in this installation"
-    raise EngineError(
+    return EngineError(
         f"{source.name} cannot be made for sm_{architecture}: a cubin of it {has}, and there is no nvcc {looked_for()}",
         INSTALL,
     )
+
+
+def _lack_of_nvcc() -> EngineError:
+    return EngineError(f"there is no nvcc {looked_for()}", INSTALL)
 
 
 def _kept_or_made(nvcc: Nvcc, source: Path, architecture: str) -> bytes:

@@ -310,8 +310,10 @@ def test_the_list_of_a_wheels_cubins_names_the_release_and_both_hashes(machine: 
 
 def test_the_way_to_kernels_is_the_wheel_then_the_compiler_then_an_error(machine: Machine) -> None:
     with pytest.raises(EngineError, match="there is no nvcc on PATH"):
-        way_to_kernels("8.7", "12.6")
+        way_to_kernels(None, None)
     with_wheel_cubins(machine)
+    with pytest.raises(EngineError, match=r"a cubin of it needs a driver for CUDA 12\.6, and there is no nvcc on PATH"):
+        way_to_kernels("8.7", "11.8")
     assert way_to_kernels("8.7", "12.6") == "the wheel's cubins for sm_87"
     machine.put_nvcc()
     machine.source.write_text(KERNEL + "// more\n")
