@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from edgeseg.builder.backends.tensorrt.configuring import configure, used_options
 from edgeseg.builder.backends.tensorrt.dla import share_words, use_dla
 from edgeseg.builder.backends.tensorrt.job import Done, Event, Failed, Job, Reached, decoded, encoded
@@ -54,9 +56,7 @@ class Build:
                 f"strong typing failed ({error.what}); built by the builder's precision flags instead, which may "
                 "choose other types than the graph's"
             )
-            return Done(
-                **{**{name: getattr(done, name) for name in done.__struct_fields__}, "notes": tuple(self.notes)}
-            )
+            return msgspec.structs.replace(done, notes=tuple(self.notes))
 
     def _built(self, *, is_strong: bool) -> Done:
         api, job = self.api, self.job
