@@ -37,7 +37,6 @@ DYNAMIC = {
     ("offers.py", "_has"): "the needs of an offer, see the test below",
     ("offers.py", "_is"): "our own options",
     ("offers.py", "_is_set"): "our own options",
-    ("worker.py", "Build.run"): "our own record",
     ("trt_api.py", "_call"): DRIVER,
 }
 # asked of other things than TensorRT's, or of Python itself
