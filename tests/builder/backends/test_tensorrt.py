@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from process_lab import has_ended
 
 from edgeseg.builder.backends.tensorrt import TensorRTBackend, TensorRTOptions, backend, worker
 from edgeseg.builder.backends.tensorrt.monitor import BuildMonitor
@@ -168,15 +168,6 @@ def pids_of_workers(parent: int) -> list[int]:
     """Processes that it has started and that build."""
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     return [int(one) for one in children if worker.__name__ in Path(f"/proc/{one}/cmdline").read_text()]
-
-
-def has_ended(process: int) -> bool:
-    """Within ten seconds: the operating system passes the parent's death on, and a loaded machine is slow."""
-    for _ in range(100):
-        if not Path(f"/proc/{process}/cmdline").exists() or not Path(f"/proc/{process}/cmdline").read_text():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def test_phases_fill_one_step_of_their_parent() -> None:
