@@ -158,6 +158,20 @@ class LabDriver:
         self.called("cuMemcpyDtoHAsync")
         self._copy(stream, dest.ctypes.data, src, dest.nbytes)
 
+    def memcpy_dtod_async(self, dest: int, src: int, size: int, stream: LabStream) -> None:
+        self.called("cuMemcpyDtoDAsync")
+        self._copy(stream, dest, src, size)
+
+    def memset_d8_async(self, dest: int, data: int, size: int, stream: LabStream) -> None:
+        self.called("cuMemsetD8Async")
+        half = size // 2
+        stream.queue.work.extend(
+            [
+                lambda: self.view(dest, np.uint8, half).fill(data),
+                lambda: self.view(dest + half, np.uint8, size - half).fill(data),
+            ]
+        )
+
     def _copy(self, stream: LabStream, to_ptr: int, from_ptr: int, size: int) -> None:
         """In two halves; both sides are the driver's memory, page-locked where it is the host's."""
 

@@ -45,8 +45,11 @@ class Counters:
     Attributes:
         copies_in: copies from the host to the device.
         copies_out: copies from the device to the host.
-        bytes_in: their bytes; so ``bytes_out``.
-        launches: kernels of ours; what an engine launches by itself is not seen.
+        copies_across: copies from one place of the device to another.
+        bytes_in: their bytes; so ``bytes_out``, ``bytes_across``.
+        fills: times that memory of the device was set to one byte.
+        launches: kernels of ours; what an engine launches by itself is not seen, nor what a graph launches.
+        graph_launches: CUDA graphs; what one does again was counted once, when it was captured.
         synchronisations: times that the host waited for a stream or an event.
         stream_waits: times that a stream was told to wait for an event.
         live: handles alive; a reset leaves them.
@@ -54,9 +57,13 @@ class Counters:
 
     copies_in: int = 0
     copies_out: int = 0
+    copies_across: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    bytes_across: int = 0
+    fills: int = 0
     launches: int = 0
+    graph_launches: int = 0
     synchronisations: int = 0
     stream_waits: int = 0
     live: Live = Live()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from edgeseg.errors import EngineError, ShapeError
 from edgeseg.runtime.cuda.counters import HandleKind
 from edgeseg.runtime.cuda.handles import ContextHolder, Handle
 
-__all__ = ["Kernel", "Module"]
+__all__ = ["BoundLaunch", "Kernel", "Module"]
 
 
 class Module(Handle):
@@ -65,16 +66,39 @@ class Kernel:
     def __init__(self, module: Module, name: str, dtype: np.dtype[Any]) -> None:
         self.module, self.name, self.dtype = module, name, dtype
 
-    def enqueue(
-        self, raw_stream: Any, params: np.void | NDArray[Any], *, grid: tuple[int, ...], block: tuple[int, int, int]
-    ) -> None:
-        """Launch it on PyCUDA's stream.
+    def bound(
+        self, params: np.void | NDArray[Any], *, grid: tuple[int, ...], block: tuple[int, int, int]
+    ) -> BoundLaunch:
+        """A launch whose parameter, grid and block are settled, to be enqueued as often as wanted.
 
-        PyCUDA's plain call is not taken: in its newest version that keeps every parameter it ever saw
-        (``_build_arg_buf`` under ``lru_cache``), and a record that can be written to has no hash.
+        Args:
+            params: its one parameter, a record of the kernel's dtype; copied.
+            grid: blocks in x, y, z.
+            block: threads in x, y, z.
+        Raises:
+            ShapeError: the parameter is not of that dtype.
         """
         if params.dtype != self.dtype or params.size != 1:
             raise ShapeError(
                 f"{self.name} got {params.size} x {params.dtype}, expected one {self.dtype}", "use its own dtype"
             )
-        self.module.function(self.name).prepared_async_call(grid, block, raw_stream, params.tobytes())
+        return BoundLaunch(self, params.tobytes(), grid, block)
+
+
+@dataclass(frozen=True, eq=False)
+class BoundLaunch:
+    """One launch of a kernel, all settled but its stream; the addresses in its parameter must live as long."""
+
+    kernel: Kernel
+    params: bytes
+    grid: tuple[int, ...]
+    block: tuple[int, int, int]
+
+    def enqueue(self, raw_stream: Any) -> None:
+        """Launch it on PyCUDA's stream.
+
+        PyCUDA's plain call is not taken: in its newest version that keeps every parameter it ever saw
+        (``_build_arg_buf`` under ``lru_cache``), and a record that can be written to has no hash.
+        """
+        kernel = self.kernel  # its function is asked for each time: one that is kept would keep a closed module
+        kernel.module.function(kernel.name).prepared_async_call(self.grid, self.block, raw_stream, self.params)

@@ -5,7 +5,7 @@ Every call but ``close()`` needs the context current.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from edgeseg.errors import ShapeError
 from edgeseg.runtime.cuda.buffers import DeviceMemory, DeviceTensor
 from edgeseg.runtime.cuda.counters import HandleKind
 from edgeseg.runtime.cuda.handles import ContextHolder, Handle
-from edgeseg.runtime.cuda.modules import Kernel
+from edgeseg.runtime.cuda.modules import BoundLaunch, Kernel
 
 __all__ = ["Event", "Stream", "TimedStream"]
 
@@ -81,20 +81,61 @@ class Stream(Handle):
         self.holder.driver.memcpy_dtoh_async(host, int(device_buffer), self.raw)
         self.holder.tally.add(copies_out=1, bytes_out=host.nbytes)
 
+    def copy_across(self, to: DeviceTensor | DeviceMemory, source: DeviceTensor | DeviceMemory) -> None:
+        """Enqueue a copy from one place of the device to another.
+
+        Args:
+            to: as many bytes as the source.
+            source: contiguous, as ``to`` is; the two do not overlap.
+        Raises:
+            ShapeError: another number of bytes, or not contiguous.
+        """
+        size = _whole_bytes(source)
+        if _whole_bytes(to) != size:
+            raise ShapeError(f"a copy of {size} bytes to {_whole_bytes(to)}", "give as many bytes")
+        self.holder.driver.memcpy_dtod_async(int(to), int(source), size, self.raw)
+        self.holder.tally.add(copies_across=1, bytes_across=size)
+
+    def fill(self, target: DeviceTensor | DeviceMemory, byte: int = 0) -> None:
+        """Enqueue setting every byte of memory of the device.
+
+        Args:
+            target: contiguous.
+            byte: 0 to 255.
+        Raises:
+            ShapeError: not contiguous, or no byte.
+        """
+        if not 0 <= byte <= 255:
+            raise ShapeError(f"filling with {byte}", "give a byte, 0 to 255")
+        self.holder.driver.memset_d8_async(int(target), byte, _whole_bytes(target), self.raw)
+        self.holder.tally.add(fills=1)
+
+    @overload
+    def launch(self, kernel: BoundLaunch) -> None: ...
+    @overload
     def launch(
         self, kernel: Kernel, params: np.void | NDArray[Any], *, grid: tuple[int, ...], block: tuple[int, int, int]
+    ) -> None: ...
+    def launch(
+        self,
+        kernel: Kernel | BoundLaunch,
+        params: Any = None,
+        *,
+        grid: tuple[int, ...] = (),
+        block: tuple[int, int, int] = (1, 1, 1),
     ) -> None:
         """Enqueue a kernel.
 
         Args:
-            kernel: of a module of the same context.
+            kernel: of a module of the same context; or one that was bound, which costs the least and takes no more.
             params: its one parameter, a record of the kernel's dtype; read before this returns.
             grid: blocks in x, y, z.
             block: threads in x, y, z.
         Raises:
             ShapeError: the parameter is not of that dtype.
         """
-        kernel.enqueue(self.raw, params, grid=grid, block=block)
+        bound = kernel if isinstance(kernel, BoundLaunch) else kernel.bound(params, grid=grid, block=block)
+        bound.enqueue(self.raw)
         self.holder.tally.add(launches=1)
 
     def record(self, event: Event) -> None:
@@ -152,3 +193,12 @@ def _check_copy(device_buffer: DeviceTensor | DeviceMemory, host: NDArray[Any]) 
         raise ShapeError(
             f"a host array of {host.nbytes} bytes does not fit the device's {size}, contiguous", "give one of its shape"
         )
+
+
+def _whole_bytes(memory: DeviceTensor | DeviceMemory) -> int:
+    """Bytes of memory without gaps."""
+    if isinstance(memory, DeviceMemory):
+        return memory.size
+    if not memory.is_contiguous:
+        raise ShapeError(f"a device tensor with pitches {memory.pitches} is not contiguous", "give a contiguous one")
+    return memory.nbytes

@@ -164,6 +164,56 @@ def test_copies_of_another_size_or_layout_are_refused(context: CudaContext) -> N
         assert context.counters().copies_in == context.counters().copies_out == 0
 
 
+@pytest.mark.parametrize("count", [1, 7, 8])
+def test_memory_of_the_device_is_filled_and_copied_across(context: CudaContext, count: int) -> None:
+    host = context.pinned((count,), "uint8")
+    first, second = DeviceTensor.empty(context, (count,), "uint8"), DeviceMemory(context, count)
+    with Stream(context) as stream:
+        stream.fill(first)
+        stream.fill(second, 201)
+        stream.copy_across(first, second)
+        stream.fill(second, 0)
+        stream.copy_out(host, first)
+        stream.synchronize()
+        assert host.tolist() == [201] * count
+        stream.copy_out(host, second)
+        stream.synchronize()
+        assert not host.any()
+
+
+def test_fills_and_copies_across_that_do_not_fit_are_refused(context: CudaContext) -> None:
+    rows = adopt_pointer(context, 512, shape=(4, 5), dtype="uint8", pitches=(8, 1), calls=Calls())
+    with Stream(context) as stream, DeviceMemory(context, 20) as memory, DeviceMemory(context, 21) as larger:
+        for byte in (-1, 256):
+            with pytest.raises(ShapeError, match=f"filling with {byte}: give a byte"):
+                stream.fill(memory, byte)
+        with pytest.raises(ShapeError, match=r"pitches \(8, 1\) is not contiguous"):
+            stream.fill(rows)
+        with pytest.raises(ShapeError, match=r"pitches \(8, 1\) is not contiguous"):
+            stream.copy_across(memory, rows)
+        with pytest.raises(ShapeError, match="a copy of 20 bytes to 21"):
+            stream.copy_across(larger, memory)
+        assert context.counters().fills == context.counters().copies_across == 0
+
+
+def test_a_bound_launch_is_launched_often_and_keeps_what_it_was_given(context: CudaContext) -> None:
+    host = context.pinned((4,), "uint8")
+    with Stream(context) as stream, DeviceMemory(context, 4) as memory, Module(context, b"cubin") as module:
+        params = np.array((int(memory),), PARAMS)
+        bound = module.kernel("fill", PARAMS).bound(params, grid=(1,), block=(4, 1, 1))
+        params["target"] = 0
+        for _ in range(2):
+            stream.fill(memory)
+            stream.launch(bound)
+            stream.copy_out(host, memory)
+            stream.synchronize()
+            assert host.tolist() == [7] * 4
+        assert context.counters().launches == 2
+        module.close()
+        with pytest.raises(EngineError, match="this Module is closed"):
+            stream.launch(bound)
+
+
 def test_a_foreign_array_is_taken_without_a_copy_and_kept(context: CudaContext) -> None:
     source, calls = array(), Calls()
     tensor = adopt(context, source, shape=(2, 3), dtype="float32", calls=calls)

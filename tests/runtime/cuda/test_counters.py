@@ -26,9 +26,12 @@ def test_everything_that_is_asked_for_is_counted_and_a_reset_leaves_what_is_aliv
         stream.wait_for(event)
         stream.copy_out(ring.host(1), memory)
         stream.copy_out(ring.host(0), memory)
+        stream.copy_across(memory, memory)
+        stream.fill(memory)
         event.synchronize()
         stream.synchronize()
         done = {"copies_in": 1, "bytes_in": 100, "copies_out": 2, "bytes_out": 200}
+        done |= {"copies_across": 1, "bytes_across": 100, "fills": 1}
         waited = {"stream_waits": 1, "synchronisations": 2}
         assert context.counters() - before == Counters(**done, **waited)
         alive = Live(stream=1, event=1, device=1, pinned=2)
