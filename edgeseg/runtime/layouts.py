@@ -1,4 +1,4 @@
-"""Own how a tensor lies in memory in TensorRT's formats. Allocate nothing, copy nothing."""
+"""Own a tensor's axes, and how it lies in memory in TensorRT's formats. Allocate nothing, copy nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgeseg.errors import ShapeError
-from edgeseg.spec import TensorLayout
+from edgeseg.spec import EngineSpec, InputSpec, Layout, TensorLayout
 
-__all__ = ["as_nchw", "stored_shape"]
+__all__ = ["as_nchw", "image_shape", "layout_of", "size_hw_of", "stored_shape"]
 
 #: channels lie last, and are as many in memory as the next multiple of this (TensorFormat in the documentation of
 #: TensorRT)
@@ -57,3 +57,26 @@ def as_nchw(stored: NDArray[Any], shape: tuple[int, ...], layout: TensorLayout) 
     if stored.shape != stored_shape(shape, layout):
         raise ShapeError(f"{layout} of {shape} lies in {stored_shape(shape, layout)}, not in {stored.shape}")
     return stored if layout == "linear" else stored[..., : shape[1]].transpose(0, 3, 1, 2)
+
+
+def layout_of(spec: EngineSpec, name: str) -> TensorLayout:
+    """How the engine stores one of its tensors; as rows of channels, where its sidecar does not name it."""
+    return next((io.format for io in spec.io if io.name == name), "linear")
+
+
+def image_shape(image: InputSpec, batch: int, size_hw: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The shape of an input with another batch and size, in the model's own order of axes."""
+    if image.layout == "NHWC":
+        return (batch, *size_hw, image.channels)
+    return (batch, image.channels, *size_hw)
+
+
+def size_hw_of(shape: tuple[int, ...], axes: Layout) -> tuple[int, int]:
+    """Height and width of a tensor of four axes.
+
+    Example:
+        >>> size_hw_of((1, 19, 64, 128), "NCHW"), size_hw_of((1, 64, 128, 19), "NHWC")
+        ((64, 128), (64, 128))
+    """
+    first = 2 if axes == "NCHW" else 1
+    return shape[first], shape[first + 1]
