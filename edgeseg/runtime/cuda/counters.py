@@ -74,9 +74,14 @@ class Counters:
 
 
 class Tally:
-    """The running figures of one context, for all its threads."""
+    """The running figures of one context, or of a part of one, for all its threads.
 
-    def __init__(self) -> None:
+    Args:
+        whole: the figures of what this is a part of, to which all is added as well.
+    """
+
+    def __init__(self, whole: Tally | None = None) -> None:
+        self._whole = whole
         self._lock = threading.Lock()
         self._done: Counter[str] = Counter()
         self._live: Counter[str] = Counter()
@@ -84,17 +89,24 @@ class Tally:
     def add(self, **amounts: int) -> None:
         """Add to figures of ``Counters`` by their names."""
         with self._lock:
-            self._done.update(amounts)
+            for name, amount in amounts.items():
+                self._done[name] += amount
+        if self._whole is not None:
+            self._whole.add(**amounts)
 
     def opened(self, kind: HandleKind) -> None:
         """One handle more."""
-        with self._lock:
-            self._live[kind] += 1
+        self._change(kind, 1)
 
     def closed(self, kind: HandleKind) -> None:
         """One handle less."""
+        self._change(kind, -1)
+
+    def _change(self, kind: HandleKind, by: int) -> None:
         with self._lock:
-            self._live[kind] -= 1
+            self._live[kind] += by
+        if self._whole is not None:
+            self._whole._change(kind, by)
 
     def record(self) -> Counters:
         """The figures now."""

@@ -8,6 +8,7 @@ object with the holder, which drops it the next time that the context is current
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import threading
 import traceback
@@ -28,6 +29,18 @@ LOWER = "lower the frames in flight (depth), the batch or the input size, or clo
 
 Self = TypeVar("Self", bound="Handle")
 Made = TypeVar("Made")
+Holder = TypeVar("Holder", bound="ContextHolder")
+
+
+class _Shared:
+    """What all parts of a context have in common."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.is_released = False
+        self.lock = threading.Lock()
+        self.handles: weakref.WeakSet[Handle] = weakref.WeakSet()
+        self.dropped: deque[tuple[Tally, HandleKind, Any]] = deque()
 
 
 class ContextHolder:
@@ -43,16 +56,21 @@ class ContextHolder:
         self.driver, self.ordinal = driver, ordinal
         self.tally = Tally()
         self._context = context
-        self._pid = os.getpid()
-        self._is_released = False
-        self._lock = threading.Lock()
-        self._handles: weakref.WeakSet[Handle] = weakref.WeakSet()
-        self._dropped: deque[tuple[HandleKind, Any]] = deque()
+        self._shared = _Shared()
+
+    def part(self: Holder) -> Holder:
+        """The same context with counters of its own, which add to this one's as well; it is released with this one.
+
+        What is made by it, and by what was made by it, is counted in it.
+        """
+        part = copy.copy(self)
+        part.tally = Tally(self.tally)
+        return part
 
     @property
     def is_usable(self) -> bool:
         """Whether this is the process that made the context, before its release."""
-        return self._pid == os.getpid() and not self._is_released
+        return self._shared.pid == os.getpid() and not self._shared.is_released
 
     @contextlib.contextmanager
     def current(self) -> Iterator[None]:
@@ -99,25 +117,26 @@ class ContextHolder:
                 self._context.synchronize()
             finally:
                 self._close_all()
-                self._is_released = True
+                self._shared.is_released = True
 
     def adopt(self, handle: Handle) -> None:
         """Count a handle that was made, and close it at the release."""
         self.tally.opened(handle.kind)
-        with self._lock:
-            self._handles.add(handle)
+        with self._shared.lock:
+            self._shared.handles.add(handle)
 
     def drop(self, kind: HandleKind, raw: Any) -> None:
         """Take the PyCUDA object of a handle that ended; any thread, also the garbage collector's, no lock."""
-        self._dropped.append((kind, raw))
+        self._shared.dropped.append((self.tally, kind, raw))
 
     def sweep(self) -> None:
         """Free what was dropped. Needs the context current."""
-        while self._dropped:
+        dropped = self._shared.dropped
+        while dropped:
             with contextlib.suppress(IndexError):  # another thread may have had the last one
-                kind, raw = self._dropped.popleft()
+                tally, kind, raw = dropped.popleft()
                 del raw
-                self.tally.closed(kind)
+                tally.closed(kind)
 
     def allocate(self, make: Callable[[], Made], what: str, size: int) -> Made:
         """Make something of ``size`` bytes. Needs the context current.
@@ -135,20 +154,21 @@ class ContextHolder:
             ) from error
 
     def _close_all(self) -> None:
-        with self._lock:
-            handles = list(self._handles)
+        with self._shared.lock:
+            handles = list(self._shared.handles)
         for kind in RELEASE_ORDER:
             for handle in handles:
                 if handle.kind == kind:
                     handle.close()
 
     def _check_usable(self) -> None:
-        if self._pid != os.getpid():
+        parent = self._shared.pid
+        if parent != os.getpid():
             raise EngineError(
-                f"CUDA was started in process {self._pid}, and this is its fork {os.getpid()}, where it cannot work",
+                f"CUDA was started in process {parent}, and this is its fork {os.getpid()}, where it cannot work",
                 "start workers by multiprocessing's 'spawn', or fork before CUDA is used",
             )
-        if self._is_released:
+        if self._shared.is_released:
             raise EngineError("the CUDA context has been released", "use it before the program's end")
 
     @contextlib.contextmanager

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from stream_lab import LabDriver, context_of
 
+from edgeseg.errors import EngineError
 from edgeseg.runtime.cuda import Counters, Event, Live, PinnedRing, Stream, TimedStream
 from edgeseg.runtime.cuda.buffers import DeviceMemory
 
@@ -49,6 +50,40 @@ def test_a_timed_stream_counts_its_wait_and_its_two_events() -> None:
         assert stream.wait_ms() >= 0
         assert context.counters() == Counters(synchronisations=1, live=Live(stream=1, event=2))
     assert context.counters().live.total == 0
+
+
+def test_a_part_counts_its_own_and_the_whole_counts_all() -> None:
+    lab = LabDriver()
+    whole = context_of(lab)
+    one, other = whole.part(), whole.part()
+    with one.current(), Stream(one) as stream, DeviceMemory(other, 8) as memory:
+        stream.fill(memory)
+        stream.record(Event(one))
+        stream.synchronize()
+        one.sweep()
+        assert one.counters() == Counters(fills=1, synchronisations=1, live=Live(stream=1))
+        assert other.counters() == Counters(live=Live(device=1))
+        assert whole.counters() == Counters(fills=1, synchronisations=1, live=Live(stream=1, device=1))
+        one.reset_counters()
+        assert one.counters() == Counters(live=Live(stream=1)) and whole.counters().fills == 1
+        whole.reset_counters()
+        Stream(one).synchronize()
+        assert one.counters().synchronisations == 1 == whole.counters().synchronisations
+    assert one.counters().live.total == other.counters().live.total == whole.counters().live.total == 0
+    assert lab.living.total() == 0 == len(lab.leaks)
+
+
+def test_what_parts_made_is_freed_with_the_whole_and_then_refused_in_all() -> None:
+    lab = LabDriver()
+    whole = context_of(lab)
+    part = whole.part()
+    with part.current():
+        kept = DeviceMemory(part, 8), Stream(whole)
+    whole.release()
+    assert all(one.is_closed for one in kept) and lab.living.total() == 0 and not part.is_usable
+    assert part.counters().live.total == whole.counters().live.total == 0
+    with pytest.raises(EngineError, match="has been released"), part.current():
+        pass
 
 
 def test_a_call_that_failed_is_not_counted_as_done() -> None:
