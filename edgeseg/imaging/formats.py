@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from mmap import mmap
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,14 @@ __all__ = [
     "Picture",
     "PixelFormat",
     "Plane",
+    "Shaped",
     "TensorFormat",
     "array_of",
+    "check_array",
+    "check_planes",
+    "luma_height",
     "picture_view",
+    "plane_sizes",
     "planes_of",
     "size_wh_of",
 ]
@@ -38,6 +44,18 @@ Memory: TypeAlias = "bytes | bytearray | memoryview | mmap | NDArray[Any]"
 
 _BYTES_A_PIXEL = {"BGR": 3, "RGB": 3, "BGRA": 4, "RGBA": 4, "YUYV": 2, "UYVY": 2}
 _PLANES = {"NV12": 2, "I420": 3}
+
+
+class Shaped(Protocol):
+    """A plane, in host or device memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, columns, and bytes of a pixel where they are a dimension of their own."""
+
+    @property
+    def dtype(self) -> Any:
+        """Of an element."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,34 +111,68 @@ def planes_of(picture: Picture, pixel_format: PixelFormat) -> tuple[Plane, ...]:
     Raises:
         ShapeError: another number of dimensions, planes or channels. Sizes of planes are checked by the kernels.
     """
+    if isinstance(picture, tuple):
+        planes = tuple(array_of(plane) for plane in picture)
+        check_planes(planes, pixel_format)
+        return planes
+    array = array_of(picture)
+    check_array(array, pixel_format)
+    return _split(array, pixel_format) if pixel_format in _PLANES else (array,)
+
+
+def check_planes(planes: Sequence[Shaped], pixel_format: PixelFormat) -> None:
+    """Raises:
+    ShapeError: not as many planes as the format has, or a first one without rows and columns.
+    """
     count = _PLANES.get(pixel_format, 1)
-    if not isinstance(picture, tuple):
-        picture = array_of(picture)
-    else:
-        picture = tuple(array_of(plane) for plane in picture)
-        if len(picture) != count or np.ndim(picture[0]) < 2:
-            raise ShapeError(
-                f"{len(picture)} planes as a picture", f"{pixel_format} has {count}, rows and columns each"
-            )
-        return picture
-    shape, dtype = np.shape(picture), getattr(picture, "dtype", type(picture).__name__)
-    channels = _BYTES_A_PIXEL.get(pixel_format)
+    if len(planes) != count or len(planes[0].shape) < 2:
+        raise ShapeError(f"{len(planes)} planes as a picture", f"{pixel_format} has {count}, rows and columns each")
+
+
+def check_array(array: Shaped, pixel_format: PixelFormat) -> None:
+    """Raises:
+    ShapeError: a picture in one array has another number of dimensions or channels, or is not of uint8.
+    """
+    shape, channels = array.shape, _BYTES_A_PIXEL.get(pixel_format)
     is_formed = len(shape) == 2 if channels is None else len(shape) == 3 and shape[2] == channels
-    if dtype != np.uint8 or not is_formed or min(shape) < 1:
-        expected = "(height, width" + (f", {channels})" if channels else " * 3/2)" if count > 1 else ")")
-        expected = expected.replace("height, width * 3/2", "height * 3/2, width")
-        raise ShapeError(f"frame has shape {shape} and type {dtype}", f"give a uint8 {expected} {pixel_format} array")
-    return _split(picture, pixel_format) if count > 1 else (picture,)
+    if array.dtype != np.uint8 or not is_formed or min(shape) < 1:
+        rows = "height * 3/2" if pixel_format in _PLANES else "height"
+        expected = f"({rows}, width)" if channels is None else f"({rows}, width, {channels})"
+        raise ShapeError(
+            f"frame has shape {shape} and type {array.dtype}", f"give a uint8 {expected} {pixel_format} array"
+        )
+
+
+def luma_height(shape: tuple[int, ...], pixel_format: PixelFormat) -> int:
+    """Rows of luma of NV12 or I420 in one array: it lies above the chroma, as OpenCV and most decoders hand it over.
+
+    Raises:
+        ShapeError: rows that no picture's luma and chroma have, or an odd width.
+    """
+    rows, width = shape
+    if rows % 3 or width % 2:
+        raise ShapeError(f"{pixel_format} frame has shape {shape}", "height * 3/2 rows and even sides are needed")
+    return rows // 3 * 2
+
+
+def plane_sizes(pixel_format: PixelFormat, size_wh: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Rows of each plane, and bytes of a row of it; sides are even where the format needs it.
+
+    Example:
+        >>> plane_sizes("NV12", (6, 4)), plane_sizes("BGR", (6, 4))
+        (((4, 6), (2, 6)), ((4, 18),))
+    """
+    width, height = size_wh
+    if pixel_format == "NV12":
+        return (height, width), (height // 2, width)
+    if pixel_format == "I420":
+        half = height // 2, width // 2
+        return (height, width), half, half
+    return ((height, width * _BYTES_A_PIXEL.get(pixel_format, 1)),)
 
 
 def _split(picture: Plane, pixel_format: PixelFormat) -> tuple[Plane, ...]:
-    """Luma above chroma, as OpenCV and most decoders hand it over."""
-    rows, width = picture.shape
-    height = rows // 3 * 2
-    if rows % 3 or width % 2:
-        raise ShapeError(
-            f"{pixel_format} frame has shape {picture.shape}", "height * 3/2 rows and even sides are needed"
-        )
+    height, width = luma_height(picture.shape, pixel_format), picture.shape[1]
     if pixel_format == "NV12":
         return picture[:height], picture[height:]
     if not picture.flags.c_contiguous:
@@ -129,9 +181,9 @@ def _split(picture: Plane, pixel_format: PixelFormat) -> tuple[Plane, ...]:
     return picture[:height], u, v
 
 
-def size_wh_of(planes: tuple[Plane, ...]) -> tuple[int, int]:
-    """The picture's width and height, from its first plane."""
-    height, width = np.shape(planes[0])[:2]
+def size_wh_of(planes: Sequence[Shaped]) -> tuple[int, int]:
+    """The picture's width and height, from its first plane, in host or device memory."""
+    height, width = planes[0].shape[:2]
     return width, height
 
 
@@ -171,12 +223,11 @@ def picture_view(
         raise ShapeError(
             f"{pixel_format} of {size_wh} (width, height) with a pitch of {step} bytes", "they must be even"
         )
-    forms = [(offset, height, row_bytes, step)]
-    if pixel_format == "NV12":
-        forms.append((offset + height * step, height // 2, width, step))
-    if pixel_format == "I420":
-        first, half = offset + height * step, step // 2
-        forms += [(first + i * (height // 2) * half, height // 2, width // 2, half) for i in (0, 1)]
+    forms = []
+    for index, (rows, plane_bytes) in enumerate(plane_sizes(pixel_format, size_wh)):
+        plane_pitch = step // 2 if pixel_format == "I420" and index else step
+        forms.append((offset, rows, plane_bytes, plane_pitch))
+        offset += rows * plane_pitch
     planes = tuple(_rows(buffer, *form) for form in forms)
     if is_planar:
         return planes

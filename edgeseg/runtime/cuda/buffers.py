@@ -84,7 +84,7 @@ class DeviceTensor:
         shape: each >= 1.
         dtype: of an element, in this machine's byte order.
         pitches: bytes from one index of a dimension to the next, as NumPy's ``strides``.
-        owner: what keeps the memory: a ``DeviceMemory``, a ``PinnedMemory``, or the foreign object.
+        owner: what keeps the memory: a ``DeviceMemory``, a ``PinnedMemory``, another tensor, or the foreign object.
         stream_handle: the CUstream whose work must be done before the memory is read; None: it is done.
     """
 
@@ -151,6 +151,8 @@ class DeviceTensor:
         """Raises:
         EngineError: its memory was freed.
         """
+        if isinstance(self.owner, DeviceTensor):
+            self.owner.check_open()
         if isinstance(self.owner, Handle) and self.owner.is_closed:
             raise EngineError("the memory of this device tensor was freed", "use it before close()")
 

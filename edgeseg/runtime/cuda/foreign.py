@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from edgeseg.errors import EngineError, ShapeError
-from edgeseg.runtime.cuda.buffers import DeviceTensor, packed_strides
+from edgeseg.runtime.cuda.buffers import DeviceTensor, PinnedMemory, packed_strides
 from edgeseg.runtime.cuda.handles import ContextHolder
 
 __all__ = ["DriverCalls", "adopt", "adopt_pointer", "driver_calls"]
@@ -101,7 +101,8 @@ def adopt(
     if told["data"][1] and is_written:
         raise ShapeError("the device array is read-only", "give one that can be written to")
     chosen = calls or driver_calls()
-    _check_device(holder, tensor.ptr, chosen)
+    if not _is_mapped(source):  # which the driver tells to be the host's
+        _check_device(holder, tensor.ptr, chosen)
     if told.get("stream") is not None:
         holder.tally.add(synchronisations=1)
         chosen.wait_for_stream(int(told["stream"]))
@@ -155,7 +156,11 @@ def _told(told: dict[str, Any], source: object) -> DeviceTensor:
             f"a CUDA array of shape {shape} and type {told['typestr']}", "give sides from 1 on, native order"
         )
     pitches = packed_strides(shape, kind) if told.get("strides") is None else tuple(map(int, told["strides"]))
-    return DeviceTensor(ptr=int(told["data"][0]), shape=shape, dtype=kind, pitches=pitches, owner=source)
+    handle = told.get("stream")
+    return DeviceTensor(
+        ptr=int(told["data"][0]), shape=shape, dtype=kind, pitches=pitches, owner=source,
+        stream_handle=None if handle is None else int(handle),
+    )  # fmt: skip
 
 
 def _check_wanted(
@@ -168,6 +173,13 @@ def _check_wanted(
         )
     if is_contiguous and not tensor.is_contiguous:
         raise ShapeError(f"the device array has pitches {tensor.pitches}", "make it C-contiguous")
+
+
+def _is_mapped(source: object) -> bool:
+    """Whether it is a tensor on page-locked memory of ours, which has the context's device by making."""
+    while isinstance(source, DeviceTensor):
+        source = source.owner
+    return isinstance(source, PinnedMemory)
 
 
 def _check_device(holder: ContextHolder, ptr: int, calls: DriverCalls) -> None:
