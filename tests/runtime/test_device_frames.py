@@ -27,7 +27,7 @@ class Calls:
     def device_of(self, ptr: int) -> int | None:
         return {OTHER_DEVICE: 1, HOST: None}.get(ptr, 0)
 
-    def wait_for_stream(self, handle: int) -> None: ...
+    def let_wait(self, reader: int, foreign: int) -> None: ...
 
 
 class OnDevice:

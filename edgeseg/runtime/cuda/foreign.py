@@ -16,6 +16,7 @@ from edgeseg.runtime.cuda.handles import ContextHolder
 __all__ = ["DriverCalls", "adopt", "adopt_pointer", "driver_calls"]
 
 MEMORY_TYPE, DEVICE_ORDINAL = 2, 9  # CU_POINTER_ATTRIBUTE_* of cuda.h
+DISABLE_TIMING = 2  # CU_EVENT_DISABLE_TIMING
 DEVICE_MEMORY = 2  # CU_MEMORYTYPE_DEVICE, which managed memory has as well
 
 
@@ -25,12 +26,12 @@ class DriverCalls(Protocol):
     def device_of(self, ptr: int) -> int | None:
         """The number of the device that has the memory at an address; None: no device memory."""
 
-    def wait_for_stream(self, handle: int) -> None:
-        """Wait for all work of another library's stream."""
+    def let_wait(self, reader: int, foreign: int) -> None:
+        """Let later work of one stream wait for the work that another was given so far; the host does not wait."""
 
 
 class _Library:
-    """The driver's library."""
+    """The driver's library; declarations as cuda.h has them."""
 
     def __init__(self, cuda: ctypes.CDLL) -> None:
         self._cuda = cuda
@@ -45,10 +46,19 @@ class _Library:
         failed = self._cuda.cuPointerGetAttribute(ctypes.byref(value), attribute, ctypes.c_uint64(ptr))
         return None if failed else value.value
 
-    def wait_for_stream(self, handle: int) -> None:
-        code = self._cuda.cuStreamSynchronize(ctypes.c_void_p(handle))
-        if code:
-            raise EngineError(f"the stream {handle:#x} of a foreign array failed (CUDA error {code})", "see its owner")
+    def let_wait(self, reader: int, foreign: int) -> None:
+        event, what = ctypes.c_void_p(), f"stream {reader:#x} cannot wait for the foreign stream {foreign:#x}"
+        _check(self._cuda.cuEventCreate(ctypes.byref(event), DISABLE_TIMING), what)
+        try:
+            _check(self._cuda.cuEventRecord(event, ctypes.c_void_p(foreign)), what)
+            _check(self._cuda.cuStreamWaitEvent(ctypes.c_void_p(reader), event, 0), what)
+        finally:  # what was enqueued keeps it as long as it must
+            self._cuda.cuEventDestroy_v2(event)
+
+
+def _check(code: int, what: str) -> None:
+    if code:
+        raise EngineError(f"{what} (CUDA error {code})", "give arrays whose stream is alive, of the same device")
 
 
 @functools.cache
@@ -76,7 +86,7 @@ def adopt(
 ) -> DeviceTensor:
     """A tensor on the memory of a torch, CuPy or Numba array, which it keeps. Needs the context current.
 
-    Work that the source's stream still has on it is waited for by the host: PyCUDA cannot wait for a foreign stream.
+    Nothing waits: the tensor has the source's ``stream_handle``, and ``Stream.wait_for_foreign`` lets a reader wait.
 
     Args:
         holder: the context that will use it.
@@ -100,12 +110,8 @@ def adopt(
     _check_wanted(tensor, shape, None if dtype is None else np.dtype(dtype), is_contiguous)
     if told["data"][1] and is_written:
         raise ShapeError("the device array is read-only", "give one that can be written to")
-    chosen = calls or driver_calls()
     if not _is_mapped(source):  # which the driver tells to be the host's
-        _check_device(holder, tensor.ptr, chosen)
-    if told.get("stream") is not None:
-        holder.tally.add(synchronisations=1)
-        chosen.wait_for_stream(int(told["stream"]))
+        _check_device(holder, tensor.ptr, calls or driver_calls())
     return tensor
 
 

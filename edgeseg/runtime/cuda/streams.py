@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgeseg.errors import ShapeError
 from edgeseg.runtime.cuda.buffers import DeviceMemory, DeviceTensor
 from edgeseg.runtime.cuda.counters import HandleKind
+from edgeseg.runtime.cuda.foreign import DriverCalls, driver_calls
 from edgeseg.runtime.cuda.handles import ContextHolder, Handle
 from edgeseg.runtime.cuda.modules import BoundLaunch, Kernel
 
@@ -145,6 +146,22 @@ class Stream(Handle):
     def wait_for(self, event: Event) -> None:
         """Let later work of this stream wait for the event's latest mark; the host does not wait."""
         self.raw.wait_for_event(event.raw)
+        self.holder.tally.add(stream_waits=1)
+
+    def wait_for_foreign(self, stream_handle: int, *, calls: DriverCalls | None = None) -> None:
+        """Let later work of this stream wait for what another library's stream was given so far; the host does not.
+
+        Not inside a capture, which must not depend on work outside it: wait before the graph is launched.
+
+        Args:
+            stream_handle: a CUstream of the same context; 1 is the legacy default stream, 2 the thread's own.
+            calls: the driver's functions.
+        Raises:
+            EngineError: the driver refuses, mostly since the other stream is of another device or has ended.
+        """
+        if stream_handle == self.handle:
+            return  # in order already
+        (calls or driver_calls()).let_wait(self.handle, stream_handle)
         self.holder.tally.add(stream_waits=1)
 
     def synchronize(self) -> None:

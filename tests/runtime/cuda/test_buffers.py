@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from stream_lab import LabDriver, context_of
+from stream_objects import LabMark
 
 from edgeseg.errors import EngineError, ShapeError
 from edgeseg.runtime.cuda import (
@@ -53,13 +55,13 @@ class Calls:
     """The driver's functions: memory of device 0 and 1, and of the host from 1 MB on."""
 
     def __init__(self) -> None:
-        self.waited: list[int] = []
+        self.waited: list[tuple[int, int]] = []
 
     def device_of(self, ptr: int) -> int | None:
         return None if ptr >= 1 << 20 else int(ptr >= 1 << 16)
 
-    def wait_for_stream(self, handle: int) -> None:
-        self.waited.append(handle)
+    def let_wait(self, reader: int, foreign: int) -> None:
+        self.waited.append((reader, foreign))
 
 
 def array(**changes: Any) -> SimpleNamespace:
@@ -219,13 +221,58 @@ def test_a_foreign_array_is_taken_without_a_copy_and_kept(context: CudaContext) 
     tensor = adopt(context, source, shape=(2, 3), dtype="float32", calls=calls)
     assert (tensor.ptr, tensor.shape, tensor.dtype, tensor.owner) == (4096, (2, 3), np.dtype("f4"), source)
     tensor.close()  # which is not ours to free
-    assert int(tensor) == 4096 and calls.waited == [] and context.counters().synchronisations == 0
+    assert int(tensor) == 4096 and calls.waited == [] and tensor.stream_handle is None
 
 
-def test_work_of_a_foreign_stream_is_waited_for_and_counted(context: CudaContext) -> None:
+@pytest.mark.parametrize("handle", [1, 2, 0x7FFF00001230])
+def test_the_readers_stream_waits_for_the_foreign_one_and_the_host_does_not(context: CudaContext, handle: int) -> None:
     calls = Calls()
-    adopt(context, array(stream=1), calls=calls)
-    assert calls.waited == [1] and context.counters().synchronisations == 1
+    tensor = adopt(context, array(stream=handle), calls=calls)
+    assert tensor.stream_handle == handle and calls.waited == []
+    with Stream(context) as stream:
+        stream.wait_for_foreign(handle, calls=calls)
+        stream.wait_for_foreign(stream.handle, calls=calls)  # which has its order already
+        assert calls.waited == [(stream.handle, handle)]
+    assert (context.counters().stream_waits, context.counters().synchronisations) == (1, 0)
+
+
+class LabCalls(Calls):
+    """``let_wait`` on the lab's streams."""
+
+    def __init__(self, lab: LabDriver) -> None:
+        super().__init__()
+        self._lab = lab
+
+    def device_of(self, ptr: int) -> int | None:
+        return 0
+
+    def let_wait(self, reader: int, foreign: int) -> None:
+        queues = {0x5EED00 + one.number: one.work for one in self._lab.queues}
+        mark = LabMark()
+        queues[foreign].append(mark)
+        queues[reader].append((mark,))
+
+
+@pytest.mark.parametrize("is_waiting", [True, False])
+def test_what_a_foreign_stream_writes_is_there_when_we_read(is_waiting: bool) -> None:
+    stale = 0
+    for seed in range(40):
+        lab = LabDriver(seed=seed, images={b"cubin": {"fill": fill}})
+        context = context_of(lab)
+        with context.current(), Stream(context) as theirs, Stream(context) as ours, Module(context, b"cubin") as module:
+            tensor, host = DeviceTensor.empty(context, (4,), "uint8"), context.pinned((4,), "uint8")
+            params = np.array((int(tensor),), PARAMS)
+            theirs.launch(module.kernel("fill", PARAMS), params, grid=(1,), block=(4, 1, 1))
+            foreign = array(shape=(4,), typestr="|u1", data=(tensor.ptr, False), stream=theirs.handle)
+            taken = adopt(context, foreign, calls=LabCalls(lab))
+            assert taken.stream_handle is not None
+            if is_waiting:
+                ours.wait_for_foreign(taken.stream_handle, calls=LabCalls(lab))
+            ours.copy_out(host, taken)
+            ours.synchronize()
+            stale += host.tolist() != [7] * 4
+        context.release()
+    assert (stale == 0) is is_waiting  # without the wait the lab shows it
 
 
 def test_our_own_tensor_goes_through_the_interface_unchanged(context: CudaContext) -> None:
@@ -285,30 +332,65 @@ def test_a_raw_address_is_checked(
 
 
 LIBRARY = """
+#include <stdio.h>
+#include <string.h>
 typedef unsigned long long ptr_t;
 int cuPointerGetAttribute(int *value, int attribute, ptr_t ptr) {
     if (ptr == 0x1234567890abull) { *value = attribute == 2 ? 2 : 3; return attribute == 2 || attribute == 9 ? 0 : 1; }
     if (ptr == 0x2000) { *value = attribute == 2 ? 1 : 0; return 0; }  /* page-locked host memory */
     return 1;
 }
-int cuStreamSynchronize(void *stream) { return stream == (void *)0x7fffffff0008ull ? 0 : 400; }
+static char said[400];
+const char *calls(void) { return said; }
+static int note(const char *name, void *a, unsigned long long b, int code) {
+    char line[80];
+    snprintf(line, sizeof line, "%s %p %llx;", name, a, b);
+    strcat(said, line);
+    return code;
+}
+#define EVENT ((void *)0x7fffeeee0010ull)
+int cuEventCreate(void **event, unsigned flags) { *event = EVENT; return note("create", 0, flags, 0); }
+int cuEventRecord(void *event, void *stream) {
+    return note("record", event, (ptr_t)stream, stream == (void *)9 ? 400 : 0);
+}
+int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
+    return note("wait", stream, (ptr_t)event + flags, 0);
+}
+int cuEventDestroy_v2(void *event) { return note("destroy", event, 0, 0); }
 """
 
 
-def test_the_drivers_library_is_asked_as_cuda_h_has_it(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler for the stand-in of CUDA's driver")
-    source, library = tmp_path / "cuda.c", tmp_path / "cuda.so"
+    folder = tmp_path_factory.mktemp("cuda")
+    source, library = folder / "cuda.c", folder / "cuda.so"
     source.write_text(LIBRARY)
     subprocess.run([compiler, "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
+    return library
+
+
+def test_the_drivers_library_is_asked_as_cuda_h_has_it(library: Path) -> None:
     calls = driver_calls(str(library))
     assert [calls.device_of(ptr) for ptr in (0x1234567890AB, 0x2000, 0x3000)] == [3, None, None]
-    calls.wait_for_stream(0x7FFFFFFF0008)
-    with pytest.raises(EngineError, match=r"stream 0x1 of a foreign array failed \(CUDA error 400\)"):
-        calls.wait_for_stream(1)
     with pytest.raises(EngineError, match="cannot be loaded"):
-        driver_calls(str(tmp_path / "absent.so"))
+        driver_calls(str(library.with_name("absent.so")))
+
+
+def test_a_stream_is_let_wait_by_an_event_that_is_destroyed_also_where_the_driver_refuses(library: Path) -> None:
+    said = ctypes.CDLL(str(library)).calls
+    said.restype = ctypes.c_char_p
+    calls = driver_calls(str(library))
+    calls.let_wait(0x7FFFFFFF0008, 0x7FFF12340000)
+    with pytest.raises(EngineError, match=r"0x5 cannot wait for the foreign stream 0x9 \(CUDA error 400\)"):
+        calls.let_wait(5, 9)
+    event = "0x7fffeeee0010"
+    assert said().decode().replace("(nil)", "0").split(";") == [
+        "create 0 2", f"record {event} 7fff12340000", "wait 0x7fffffff0008 7fffeeee0010", f"destroy {event} 0",
+        "create 0 2", f"record {event} 9", f"destroy {event} 0", "",
+    ]  # fmt: skip
 
 
 def test_a_module_says_what_it_does_not_take(context: CudaContext) -> None:
