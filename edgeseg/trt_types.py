@@ -20,6 +20,7 @@ __all__ = [
     "INetworkDefinition",
     "IOptimizationProfile",
     "IProgressMonitor",
+    "IRuntimeConfig",
     "ITensor",
     "ITimingCache",
     "OnnxParser",
@@ -45,6 +46,7 @@ ILogger: TypeAlias = Any
 INetworkDefinition: TypeAlias = Any
 IOptimizationProfile: TypeAlias = Any
 IProgressMonitor: TypeAlias = Any
+IRuntimeConfig: TypeAlias = Any
 ITensor: TypeAlias = Any
 ITimingCache: TypeAlias = Any
 OnnxParser: TypeAlias = Any

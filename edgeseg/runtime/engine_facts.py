@@ -10,7 +10,7 @@ import msgspec
 from edgeseg.errors import EngineError
 from edgeseg.runtime.engines.trt_package import api_for
 from edgeseg.runtime.engines.trt_plan import deserialise, make_runtime
-from edgeseg.runtime.engines.trt_slot import profile_for
+from edgeseg.runtime.engines.trt_profiles import profile_for
 from edgeseg.runtime.inspector_json import layers_of
 from edgeseg.runtime.layer_facts import LayerFact, plan_facts
 from edgeseg.runtime.openvino_layers import facts_and_layers

@@ -22,7 +22,6 @@ DRIVER = "the CUDA driver's functions and what they take, by ctypes"
 RUN = "tried with every option and every precision in test_tensorrt_options"
 ANYS = {
     ("job.py", "_path"): CODEC,
-    ("trt_slot.py", "Slot"): "PyCUDA's buffers",
     ("trt_api.py", "_make_logger.init"): MADE,
     ("trt_api.py", "_make_logger.log"): MADE,
     ("trt_api.py", "_call"): DRIVER,

@@ -6,18 +6,21 @@ from pathlib import Path
 
 from edgeseg.errors import EngineError
 from edgeseg.runtime.engines.base import Engine
+from edgeseg.runtime.engines.device import DeviceEngine
 from edgeseg.sidecars import read_engine_spec
 
-__all__ = ["Engine", "load_engine"]
+__all__ = ["DeviceEngine", "Engine", "load_engine"]
 
 
-def load_engine(engine_path: Path, *, slots: int = 1, threads: int | None = None) -> Engine:
+def load_engine(engine_path: Path, *, slots: int = 1, threads: int | None = None, graphs: bool = False) -> Engine:
     """Check an engine file against its sidecar and this machine, then load it.
 
     Args:
         engine_path: the plan; its sidecar lies beside it, and the weights of a stripped one.
         slots: sets of buffers, so how many frames may be in flight.
         threads: CPU threads of a CPU back end; all cores without it.
+        graphs: let a back end launch its work as CUDA graphs where it does so by itself, which TensorRT-RTX does; for
+            the others there is nothing to let, on a CPU nothing at all.
     Returns:
         The engine; the caller closes it.
     Raises:
@@ -35,4 +38,4 @@ def load_engine(engine_path: Path, *, slots: int = 1, threads: int | None = None
     from edgeseg.runtime.engines.stripped import checked_weights
     from edgeseg.runtime.engines.tensorrt import TensorRTEngine
 
-    return TensorRTEngine(spec, plan, slots=slots, onnx_path=checked_weights(engine_path, spec))
+    return TensorRTEngine(spec, plan, slots=slots, onnx_path=checked_weights(engine_path, spec), graphs=graphs)

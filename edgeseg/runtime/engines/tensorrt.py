@@ -1,21 +1,19 @@
-"""Own the TensorRT and TensorRT-RTX engine: a deserialised plan, its contexts and buffers. Build nothing."""
+"""Own the TensorRT and TensorRT-RTX engine: a deserialised plan and its slots. Build nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import traceback
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from edgeseg.errors import EngineError
-from edgeseg.runtime.cuda import primary_context
-from edgeseg.runtime.engines.base import Engine
+from edgeseg.runtime.cuda import DeviceTensor, Stream, primary_context
+from edgeseg.runtime.engines.device import DeviceEngine
 from edgeseg.runtime.engines.stripped import refit
+from edgeseg.runtime.engines.trt_context import reason_against_capture
 from edgeseg.runtime.engines.trt_package import api_for
 from edgeseg.runtime.engines.trt_plan import check_tensors, deserialise, make_runtime
-from edgeseg.runtime.engines.trt_slot import Slot, make_slot
+from edgeseg.runtime.engines.trt_slot import Slot, SlotMaker
 from edgeseg.runtime.preflight import check_fits, rebuild
 from edgeseg.spec import EngineSpec
 from edgeseg.trt_api import driver_state
@@ -24,104 +22,103 @@ from edgeseg.trt_types import ICudaEngine, Runtime
 __all__ = ["TensorRTEngine"]
 
 
-class TensorRTEngine(Engine):
-    """One deserialised plan; a slot has its own execution context, stream, pinned arrays and device buffers.
+class TensorRTEngine(DeviceEngine):
+    """One deserialised plan; a slot has its own execution context and device buffers.
 
-    An engine with profiles runs at its model's input size, on the first profile that takes it.
+    An engine with profiles begins at its model's input size, on the first profile that takes it. ``set_shape`` changes
+    that to what any profile takes and allocates nothing: buffers are made once, as large as any profile lets them be.
 
     Args:
         spec: the engine's sidecar.
         plan: the engine file; its hash has been checked.
         slots: inferences that may be in flight at once, >= 1; each takes its own activation memory.
         onnx_path: of a stripped plan, the file that has its weights; its hash has been checked.
+        graphs: let TensorRT-RTX launch its work as CUDA graphs of its own. TensorRT has none, there it changes nothing.
     Raises:
         MissingPackageError: TensorRT or PyCUDA is absent.
-        EngineError: the plan does not fit this machine or its sidecar, or does not load.
+        EngineError: the plan does not fit this machine or its sidecar, does not load, or has an output of a size that
+            depends on the picture.
     """
 
-    scope = "engine+copies"
-
-    def __init__(self, spec: EngineSpec, plan: bytes, *, slots: int = 2, onnx_path: Path | None = None) -> None:
+    def __init__(
+        self, spec: EngineSpec, plan: bytes, *, slots: int = 2, onnx_path: Path | None = None, graphs: bool = False
+    ) -> None:
         if slots < 1:
             raise EngineError(f"{slots} slots", "give at least 1")
-        self.spec, self.slots = spec, slots
         self._slots: list[Slot] = []
+        self._maker: SlotMaker | None = None
         self._engine: ICudaEngine | None = None
         self._runtime: Runtime | None = None
         self._api = api_for(spec)
         check_fits(spec, version=self._api.version, driver=driver_state(), package=self._api.name)
-        self._cuda = primary_context()
-        with contextlib.ExitStack() as undo, self._cuda.current():
+        super().__init__(spec, slots=slots, cuda=primary_context())
+        with contextlib.ExitStack() as undo, self.cuda.current():
             undo.callback(self.close)
             try:
-                self._open(plan, onnx_path)
+                self._open(plan, onnx_path, graphs)
             except BaseException as error:
                 traceback.clear_frames(error.__traceback__)  # what was half made ends here, its context still current
                 raise
             undo.pop_all()
 
-    def _open(self, plan: bytes, onnx_path: Path | None) -> None:
+    def _open(self, plan: bytes, onnx_path: Path | None, graphs: bool) -> None:
         self._api.log.clear()
         self._runtime = make_runtime(self._api, self.spec)
         self._engine = deserialise(self._api, self._runtime, plan, self.spec)
         check_tensors(self._api, self._engine, self.spec)
         refit(self._api, self._engine, self.spec, onnx_path)
+        self.no_capture = reason_against_capture(self._api, self._engine, has_own_graphs=graphs)
+        self._maker = SlotMaker(self._api, self._engine, self.spec, self.cuda, has_own_graphs=graphs)
         for _ in range(self.slots):
-            self._slots.append(make_slot(self._api, self._engine, self._cuda, self.spec))
+            self._slots.append(self._maker.made())
 
-    def host_input(self, slot: int) -> NDArray[Any]:
-        return self._slot(slot).host_input
-
-    def host_output(self, slot: int) -> NDArray[Any]:
-        return self._slot(slot).host_output
-
-    def start(self, slot: int) -> None:
+    def set_shape(self, slot: int, *, batch: int, size_hw: tuple[int, int]) -> tuple[int, int]:
         chosen = self._slot(slot)
-        if chosen.is_started:
-            raise EngineError(f"slot {slot} is started already", "wait for it first")
-        names = self.spec.model
-        with self._cuda.current():
-            chosen.stream.mark_begin()
-            chosen.stream.copy_in(chosen.device[names.input.name], chosen.stored_input)
-            if not chosen.context.execute_async_v3(chosen.stream.handle):
-                raise EngineError(f"{self.spec.backend} did not run the engine ({self._api.log})", rebuild(self.spec))
-            chosen.stream.copy_out(chosen.stored_output, chosen.device[names.head.output])
-            chosen.stream.mark_end()
-        chosen.is_started = True
+        if chosen.shape != (batch, size_hw) and self._maker is not None:
+            self._maker.give_shape(chosen, (batch, size_hw))
+        return chosen.scores_hw
 
-    def wait(self, slot: int) -> float:
+    def device_input(self, slot: int) -> DeviceTensor:
+        return self._slot(slot).tensors[self.spec.model.input.name]
+
+    def device_output(self, slot: int) -> DeviceTensor:
+        return self._slot(slot).tensors[self.spec.model.head.output]
+
+    def enqueue(self, slot: int, stream: Stream) -> None:
         chosen = self._slot(slot)
-        if not chosen.is_started:
-            raise EngineError(f"slot {slot} is not started", "start it first")
-        chosen.is_started = False
-        with self._cuda.current():
-            return chosen.stream.wait_ms()
+        chosen.stream = stream
+        if not chosen.context.execute_async_v3(stream.handle):
+            raise EngineError(f"{self.spec.backend} did not run the engine ({self._api.log})", rebuild(self.spec))
 
     def close(self) -> None:
-        """Release contexts before the engine, the engine before the runtime; views of host buffers stay readable."""
+        """Release contexts before the engine, the engine before the runtime; views of host buffers stay readable.
+
+        Work that was enqueued is waited for, on streams that are still there.
+        """
         if self._runtime is None:
             return
-        with self._cuda.current():
+        with self.cuda.current():
             self._release()
 
     def _release(self) -> None:
         """Drop everything in order; a function of its own, so that no local outlives the context's turn."""
         try:
+            self.finish_host()
             for slot in self._slots:
-                slot.stream.synchronize()
+                slot.synchronize()
         finally:
             self._drop()
 
     def _drop(self) -> None:
         for slot in self._slots:
             slot.release()
+        if self._maker is not None:
+            self._maker.release()
+        self._maker = None
         self._engine = None
         self._runtime = None
         self._slots.clear()
 
     def _slot(self, slot: int) -> Slot:
-        if self._runtime is None:
-            raise EngineError("the engine is closed", "open it again")
-        if not 0 <= slot < self.slots:
-            raise EngineError(f"slot {slot} of {self.slots}", f"take 0 to {self.slots - 1}")
+        self.check_slot(slot)
         return self._slots[slot]

@@ -83,6 +83,10 @@ class ICudaEngine(Bound):
     def streamable_weights_size(self) -> int:
         return 0
 
+    @property
+    def weight_streaming_budget_v2(self) -> int:
+        return 0
+
     def get_device_memory_size_for_profile(self, profile_index: int) -> int:
         return self._plan.activation_bytes
 
