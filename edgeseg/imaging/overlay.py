@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from edgeseg.errors import ShapeError
 from edgeseg.imaging import _native
-from edgeseg.imaging.postprocess import Mask, mapped
+from edgeseg.imaging.postprocess import Mask
 from edgeseg.imaging.preprocess import Frame, check_frame
+from edgeseg.imaging.refusals import shape_error
 from edgeseg.spec import LabelSpec
 
 __all__ = ["Overlay", "palette_bgr"]
@@ -62,17 +63,18 @@ class Overlay:
         if any(not 0 <= label <= 255 for label in clear):
             raise ShapeError(f"clear labels are {sorted(clear)}", "give ids of 0 to 255")
         colours, is_clear = palette_bgr(labels), np.isin(np.arange(256), list(clear))
-        order = 1 if is_rgb else -1
+        #: in the frames' order of channels; None where none is drawn
+        self.boundary = None if boundary_rgb is None else boundary_rgb[:: 1 if is_rgb else -1]
         try:
             self.plan = _native.OverlayPlan(
                 colours=np.ascontiguousarray(colours[:, ::-1]) if is_rgb else colours,
                 is_clear=is_clear,
                 weight=round(256 * alpha),
-                boundary=None if boundary_rgb is None else boundary_rgb[::order],
+                boundary=self.boundary,
                 threads=len(os.sched_getaffinity(0)) if threads is None else threads,
             )
         except ValueError as error:
-            raise ShapeError(*mapped(error)) from error
+            raise shape_error(error) from error
 
     def blend(self, frame_bgr: Frame, mask: Mask, *, out: Frame | None = None) -> Frame:
         """The picture, uint8 (H, W, 3) in the frame's colour order.
@@ -93,7 +95,7 @@ class Overlay:
         try:
             self.plan.run(_dense(frame_bgr), _dense(mask), picture)
         except ValueError as error:
-            raise ShapeError(*mapped(error)) from error
+            raise shape_error(error) from error
         return picture
 
 

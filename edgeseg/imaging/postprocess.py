@@ -15,13 +15,14 @@ from edgeseg.imaging import _native
 from edgeseg.imaging.formats import array_of
 from edgeseg.imaging.geometry import Placement, Rect
 from edgeseg.imaging.postprocess_ids import enlarge_ids
+from edgeseg.imaging.refusals import shape_error
 from edgeseg.spec import HeadSpec
 
 if TYPE_CHECKING:
     from edgeseg.imaging.overlay import Overlay
     from edgeseg.imaging.postprocess_reference import Box
 
-__all__ = ["Areas", "Confidence", "Logits", "Mask", "MaskFormat", "MaskMaker", "mapped"]
+__all__ = ["Areas", "Confidence", "Logits", "Mask", "MaskFormat", "MaskMaker"]
 
 #: uint8 (H, W) class ids
 Mask = NDArray[np.uint8]
@@ -159,7 +160,7 @@ class MaskMaker:
                     logits, mask, confidence=confidence, areas=areas, overlay=painter, frame=frame, picture=picture
                 )
         except ValueError as error:
-            raise ShapeError(*mapped(error)) from error
+            raise shape_error(error) from error
         return mask if given_out is None else given_out
 
     def tables(
@@ -173,7 +174,7 @@ class MaskMaker:
         try:
             return self._plan(_Case(size_hw, placement, has_confidence)).tables()
         except ValueError as error:
-            raise ShapeError(*mapped(error)) from error
+            raise shape_error(error) from error
 
     def _enlarge(self, ids: Logits, mask: Mask, case: _Case) -> None:
         """Finished ids hold no scores; nothing of them can be ignored or weighed."""
@@ -255,9 +256,3 @@ def _finish(
         areas[:] = np.bincount(mask.ravel(), minlength=256)
     if painter is not None:
         painter.run(frame, mask, picture)
-
-
-def mapped(error: ValueError) -> tuple[str, str]:
-    """What a plan refused, and the hint that ends its message."""
-    what, _, hint = str(error).rpartition(": ")
-    return (what, hint) if what else (hint, "")

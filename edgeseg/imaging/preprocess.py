@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeseg.errors import ShapeError
 from edgeseg.imaging import _native
 from edgeseg.imaging.formats import ColourMatrix, Picture, PixelFormat, TensorFormat, array_of, planes_of, size_wh_of
 from edgeseg.imaging.geometry import Placement, Rect, place
+from edgeseg.imaging.refusals import shape_error
 from edgeseg.spec import InputSpec
 
 __all__ = ["Frame", "Preprocessor", "Tensor", "check_frame"]
@@ -116,8 +116,7 @@ class Preprocessor:
                 plan = self._add(case)
             plan.run(planes, array_of(tensor), batch_index)
         except ValueError as error:
-            what, _, hint = str(error).rpartition(": ")
-            raise ShapeError(what or hint, hint if what else "") from error
+            raise shape_error(error) from error
 
     def tensor(
         self,
@@ -139,6 +138,25 @@ class Preprocessor:
             roi=roi,
         )
         return tensor
+
+    def tables(
+        self,
+        source_wh: tuple[int, int],
+        *,
+        pixel_format: PixelFormat = "BGR",
+        colour_matrix: ColourMatrix = "BT.601",
+        is_full_range: bool = False,
+        roi: Rect | None = None,
+    ) -> _native.PreprocessTables:
+        """What the plan of such pictures has made once, for kernels elsewhere; see ``into``.
+
+        Raises:
+            ShapeError: pictures of that format have no such size.
+        """
+        try:
+            return self._add(_Case(source_wh, pixel_format, colour_matrix, is_full_range, roi)).tables()
+        except ValueError as error:
+            raise shape_error(error) from error
 
     def _add(self, case: _Case) -> _native.Preprocess:
         source, target = self.placement(case.source_wh, roi=case.roi)
