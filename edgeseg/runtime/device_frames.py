@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,13 +12,13 @@ import numpy as np
 
 from edgeseg.errors import ShapeError
 from edgeseg.imaging.formats import PixelFormat, check_array, check_planes, luma_height, plane_sizes, size_wh_of
-from edgeseg.runtime.cuda import DeviceTensor, adopt
-from edgeseg.runtime.cuda.foreign import DriverCalls
+from edgeseg.runtime.cuda import DeviceTensor, adopt, dlpack
+from edgeseg.runtime.cuda.calls import DriverCalls
 from edgeseg.runtime.cuda.handles import ContextHolder
 
 __all__ = ["device_planes", "is_on_device", "pointers_of", "streams_of"]
 
-ON_DEVICE = (2, 13)  # kDLCUDA and kDLCUDAManaged of dlpack.h
+ON_DEVICE = (dlpack.CUDA, dlpack.CUDA_MANAGED)
 EVEN_WIDTH = ("YUYV", "UYVY", "NV12", "I420")
 EVEN_HEIGHT = ("NV12", "I420")
 
@@ -45,24 +46,29 @@ def _is_on_device(plane: Any) -> bool:
         return False
     if isinstance(plane, DeviceTensor):
         return True
-    if hasattr(plane, "__dlpack_device__"):  # asked first: torch refuses the interface while gradients are wanted
-        return int(plane.__dlpack_device__()[0]) in ON_DEVICE
-    return hasattr(plane, "__cuda_array_interface__")
+    place = dlpack.place_of(plane)  # asked first: torch refuses the interface while gradients are wanted
+    return place[0] in ON_DEVICE if place is not None else hasattr(plane, "__cuda_array_interface__")
 
 
 def device_planes(
-    holder: ContextHolder, picture: Any, pixel_format: PixelFormat, *, calls: DriverCalls | None = None
+    holder: ContextHolder,
+    picture: Any,
+    pixel_format: PixelFormat,
+    *,
+    reader_handle: int | None = None,
+    calls: DriverCalls | None = None,
 ) -> tuple[DeviceTensor, ...]:
     """The planes of a picture on the device, as ``imaging.formats.planes_of`` has them; all that it needs is checked.
 
-    Needs the context current. Nothing is copied and nothing waited for: let the reading stream wait for
-    ``streams_of`` them.
+    Needs the context current. Nothing is copied, and the host waits for nothing: let the reading stream wait for
+    ``streams_of`` them, ``Stream.wait_for_foreign``.
 
     Args:
         holder: the context that will read them.
-        picture: uint8 arrays with ``__cuda_array_interface__``, any pitch, also a negative one, no gaps inside a row,
-            formed as ``planes_of`` tells.
+        picture: uint8, what ``adopt`` takes, any pitch, also a negative one, no gaps inside a row, formed as
+            ``planes_of`` tells.
         pixel_format: names the form.
+        reader_handle: of the stream that will read, which DLPack tensors let wait by themselves.
         calls: the driver's functions.
     Returns:
         Tensors of 2 or 3 dimensions that keep the picture; the first one's ``shape[:2]`` are height and width.
@@ -70,11 +76,12 @@ def device_planes(
         ShapeError: another form, type or number of planes; an odd side or chroma of another size; gaps.
         EngineError: memory of the host or of another device.
     """
+    take = functools.partial(adopt, holder, is_contiguous=False, reader_handle=reader_handle, calls=calls)
     if isinstance(picture, tuple):
-        planes = tuple(adopt(holder, plane, is_contiguous=False, calls=calls) for plane in picture)
+        planes = tuple(take(plane) for plane in picture)
         check_planes(planes, pixel_format)
     else:
-        array = adopt(holder, picture, is_contiguous=False, calls=calls)
+        array = take(picture)
         check_array(array, pixel_format)
         planes = _split(array, pixel_format) if pixel_format in EVEN_HEIGHT else (array,)
     size_wh = size_wh_of(planes)

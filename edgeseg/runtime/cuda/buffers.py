@@ -6,12 +6,14 @@ import contextlib
 import math
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from edgeseg.errors import EngineError, ShapeError
+from edgeseg.runtime.cuda import dlpack
+from edgeseg.runtime.cuda.calls import driver_calls
 from edgeseg.runtime.cuda.counters import HandleKind
 from edgeseg.runtime.cuda.handles import ContextHolder, Handle
 
@@ -19,6 +21,7 @@ __all__ = ["ALIGNMENT", "DeviceMemory", "DeviceTensor", "PinnedMemory", "PinnedR
 
 ALIGNMENT = 256  # bytes, of what TensorRT takes; the driver's blocks have it
 INTERFACE = 3  # the version of __cuda_array_interface__
+LEGACY_STREAM, NO_STREAM = 1, -1  # by DLPack's numbers
 
 
 class DeviceMemory(Handle):
@@ -86,6 +89,7 @@ class DeviceTensor:
         pitches: bytes from one index of a dimension to the next, as NumPy's ``strides``.
         owner: what keeps the memory: a ``DeviceMemory``, a ``PinnedMemory``, another tensor, or the foreign object.
         stream_handle: the CUstream whose work must be done before the memory is read; None: it is done.
+        ordinal: the device's number.
     """
 
     ptr: int
@@ -94,6 +98,7 @@ class DeviceTensor:
     pitches: tuple[int, ...]
     owner: object
     stream_handle: int | None = None
+    ordinal: int = 0
 
     @classmethod
     def empty(cls, holder: ContextHolder, shape: tuple[int, ...], dtype: DTypeLike) -> DeviceTensor:
@@ -107,7 +112,8 @@ class DeviceTensor:
             raise ShapeError(f"a device tensor of shape {shape}", "give sides of 1 or more")
         kind = np.dtype(dtype)
         memory = DeviceMemory(holder, math.prod(shape) * kind.itemsize)
-        return cls(ptr=memory.ptr, shape=shape, dtype=kind, pitches=packed_strides(shape, kind), owner=memory)
+        pitches = packed_strides(shape, kind)
+        return cls(ptr=memory.ptr, shape=shape, dtype=kind, pitches=pitches, owner=memory, ordinal=holder.ordinal)
 
     @property
     def nbytes(self) -> int:
@@ -143,6 +149,63 @@ class DeviceTensor:
             "stream": self.stream_handle,
         }
 
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """DLPack's device: CUDA's, or page-locked host memory's where it is mapped."""
+        is_mapped = isinstance(self.origin, PinnedMemory)
+        return (dlpack.CUDA_HOST, 0) if is_mapped else (dlpack.CUDA, self.ordinal)
+
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A capsule for ``torch.from_dlpack`` and others, which keeps this tensor; ``close()`` ends it nevertheless.
+
+        Args:
+            stream: of the reader, which waits for the work on the memory; None: the legacy default one; -1: none waits.
+            max_version: the newest DLPack that the reader knows.
+            dl_device: another place is refused; so is ``copy``.
+        Raises:
+            EngineError: the memory was freed.
+            BufferError: what DLPack or its readers do not take, as its protocol has it.
+        """
+        self.check_open()
+        place = self.__dlpack_device__()
+        if copy or dl_device not in (None, place):
+            raise BufferError(f"the memory is given where it is, on DLPack's device {place}, not copied")
+        if min(self.pitches, default=0) < 0:  # torch 2.13 ends the process at them
+            raise BufferError(f"pitches {self.pitches} are below 0: give rows from top to bottom")
+        ptr = self._let_wait(stream) if place[0] == dlpack.CUDA else self._host_ptr()
+        return dlpack.give(
+            self, ptr=ptr, shape=self.shape, dtype=self.dtype, pitches=self.pitches, place=place,
+            is_versioned=max_version is not None and max_version[0] >= 1,
+        )  # fmt: skip
+
+    def _let_wait(self, reader: int | None) -> int:
+        if reader == 0:
+            raise BufferError("stream 0 may be one of two: give 1, the legacy default stream, or 2, the thread's own")
+        reader = LEGACY_STREAM if reader is None else reader
+        if self.stream_handle is not None and reader not in (self.stream_handle, NO_STREAM):
+            origin = self.origin
+            with origin.holder.current() if isinstance(origin, Handle) else contextlib.nullcontext():
+                driver_calls().let_wait(reader, self.stream_handle)
+        return self.ptr
+
+    def _host_ptr(self) -> int:
+        if self.stream_handle is not None:
+            raise BufferError(f"stream {self.stream_handle:#x} may still write the memory: wait for it on the host")
+        origin = cast("PinnedMemory", self.origin)
+        with origin.holder.current():
+            return int(origin.array().ctypes.data) + self.ptr - origin.device_ptr()
+
+    @property
+    def origin(self) -> object:
+        """What keeps the memory, behind other tensors."""
+        return self.owner.origin if isinstance(self.owner, DeviceTensor) else self.owner
+
     def __int__(self) -> int:
         self.check_open()
         return self.ptr
@@ -151,9 +214,8 @@ class DeviceTensor:
         """Raises:
         EngineError: its memory was freed.
         """
-        if isinstance(self.owner, DeviceTensor):
-            self.owner.check_open()
-        if isinstance(self.owner, Handle) and self.owner.is_closed:
+        origin = self.origin
+        if isinstance(origin, Handle) and origin.is_closed:
             raise EngineError("the memory of this device tensor was freed", "use it before close()")
 
     def close(self) -> None:
@@ -208,8 +270,9 @@ class PinnedRing:
             raise EngineError("this ring is not mapped into the device", "copy from it, or make it with is_mapped=True")
         array = memory.array()
         return DeviceTensor(
-            ptr=memory.device_ptr(), shape=array.shape, dtype=array.dtype, pitches=array.strides, owner=memory
-        )
+            ptr=memory.device_ptr(), shape=array.shape, dtype=array.dtype, pitches=array.strides, owner=memory,
+            ordinal=memory.holder.ordinal,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Give up the arrays; the memory of each goes with the last view of it. Safe to call twice."""

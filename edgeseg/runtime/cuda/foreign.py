@@ -2,76 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from edgeseg.errors import EngineError, ShapeError
+from edgeseg.runtime.cuda import dlpack
 from edgeseg.runtime.cuda.buffers import DeviceTensor, PinnedMemory, packed_strides
+from edgeseg.runtime.cuda.calls import DriverCalls, driver_calls
 from edgeseg.runtime.cuda.handles import ContextHolder
 
-__all__ = ["DriverCalls", "adopt", "adopt_pointer", "driver_calls"]
+__all__ = ["adopt", "adopt_pointer"]
 
-MEMORY_TYPE, DEVICE_ORDINAL = 2, 9  # CU_POINTER_ATTRIBUTE_* of cuda.h
-DISABLE_TIMING = 2  # CU_EVENT_DISABLE_TIMING
-DEVICE_MEMORY = 2  # CU_MEMORYTYPE_DEVICE, which managed memory has as well
-
-
-class DriverCalls(Protocol):
-    """What PyCUDA does not reach of the driver. Needs the context current."""
-
-    def device_of(self, ptr: int) -> int | None:
-        """The number of the device that has the memory at an address; None: no device memory."""
-
-    def let_wait(self, reader: int, foreign: int) -> None:
-        """Let later work of one stream wait for the work that another was given so far; the host does not wait."""
-
-
-class _Library:
-    """The driver's library; declarations as cuda.h has them."""
-
-    def __init__(self, cuda: ctypes.CDLL) -> None:
-        self._cuda = cuda
-
-    def device_of(self, ptr: int) -> int | None:
-        kind = self._attribute(MEMORY_TYPE, ptr)
-        return self._attribute(DEVICE_ORDINAL, ptr) if kind == DEVICE_MEMORY else None
-
-    def _attribute(self, attribute: int, ptr: int) -> int | None:
-        """None where the driver does not know the address."""
-        value = ctypes.c_int(-1)
-        failed = self._cuda.cuPointerGetAttribute(ctypes.byref(value), attribute, ctypes.c_uint64(ptr))
-        return None if failed else value.value
-
-    def let_wait(self, reader: int, foreign: int) -> None:
-        event, what = ctypes.c_void_p(), f"stream {reader:#x} cannot wait for the foreign stream {foreign:#x}"
-        _check(self._cuda.cuEventCreate(ctypes.byref(event), DISABLE_TIMING), what)
-        try:
-            _check(self._cuda.cuEventRecord(event, ctypes.c_void_p(foreign)), what)
-            _check(self._cuda.cuStreamWaitEvent(ctypes.c_void_p(reader), event, 0), what)
-        finally:  # what was enqueued keeps it as long as it must
-            self._cuda.cuEventDestroy_v2(event)
-
-
-def _check(code: int, what: str) -> None:
-    if code:
-        raise EngineError(f"{what} (CUDA error {code})", "give arrays whose stream is alive, of the same device")
-
-
-@functools.cache
-def driver_calls(library: str = "libcuda.so.1") -> DriverCalls:
-    """The driver's own functions.
-
-    Raises:
-        EngineError: its library does not load.
-    """
-    try:
-        return _Library(ctypes.CDLL(library))
-    except OSError as error:
-        raise EngineError(f"the CUDA driver cannot be loaded ({error})", "install the NVIDIA driver") from error
+LEGACY_STREAM = 1  # CU_STREAM_LEGACY, the default one
 
 
 def adopt(
@@ -82,35 +27,33 @@ def adopt(
     dtype: DTypeLike | None = None,
     is_contiguous: bool = True,
     is_written: bool = False,
+    reader_handle: int | None = None,
     calls: DriverCalls | None = None,
 ) -> DeviceTensor:
     """A tensor on the memory of a torch, CuPy or Numba array, which it keeps. Needs the context current.
 
-    Nothing waits: the tensor has the source's ``stream_handle``, and ``Stream.wait_for_foreign`` lets a reader wait.
+    The host waits for nothing: where the tensor has a ``stream_handle``, let its readers ``Stream.wait_for_foreign``.
 
     Args:
         holder: the context that will use it.
-        source: has ``__cuda_array_interface__``, version 2 or 3.
+        source: a DLPack tensor, or has ``__cuda_array_interface__``, version 2 or 3. DLPack goes first: torch does not
+            tell its stream by the interface.
+        reader_handle: of the stream that will use it. A DLPack tensor lets it wait by itself; without it, it lets the
+            legacy default stream wait, which is then the tensor's ``stream_handle``.
         shape: that it must have; any without it.
         dtype: that it must have; any without it.
         is_contiguous: refuse what is not C-contiguous.
         is_written: refuse what is read-only.
         calls: the driver's functions.
     Raises:
-        ShapeError: no such interface, or another shape, dtype or layout.
+        ShapeError: neither, or another shape, dtype or layout.
         EngineError: memory of the host or of another device.
     """
-    told = getattr(source, "__cuda_array_interface__", None)
-    if not isinstance(told, dict):
-        raise ShapeError(
-            f"{type(source).__name__} has no __cuda_array_interface__",
-            "give a CUDA array of torch or CuPy, or a host one",
-        )
-    tensor = _told(told, source)
+    tensor, is_read_only = _described(holder, source, reader_handle)
     _check_wanted(tensor, shape, None if dtype is None else np.dtype(dtype), is_contiguous)
-    if told["data"][1] and is_written:
+    if is_read_only and is_written:
         raise ShapeError("the device array is read-only", "give one that can be written to")
-    if not _is_mapped(source):  # which the driver tells to be the host's
+    if not isinstance(tensor.origin, PinnedMemory):  # which the driver tells to be the host's
         _check_device(holder, tensor.ptr, calls or driver_calls())
     return tensor
 
@@ -146,7 +89,38 @@ def adopt_pointer(
             f"device memory of shape {shape} with pitches {steps}", "give a pitch for each side, from 1 on"
         )
     _check_device(holder, ptr, calls or driver_calls())
-    return DeviceTensor(ptr=ptr, shape=shape, dtype=kind, pitches=steps, owner=owner)
+    return DeviceTensor(ptr=ptr, shape=shape, dtype=kind, pitches=steps, owner=owner, ordinal=holder.ordinal)
+
+
+def _described(holder: ContextHolder, source: Any, reader_handle: int | None) -> tuple[DeviceTensor, bool]:
+    """The tensor as the source tells it, and whether it is read-only."""
+    if isinstance(source, DeviceTensor):
+        source.check_open()
+        return replace(source, owner=source), False
+    place = dlpack.place_of(source)
+    if place is not None and place[0] in (dlpack.CUDA, dlpack.CUDA_MANAGED):
+        return _taken(holder, source, place, reader_handle)
+    told = getattr(source, "__cuda_array_interface__", None)
+    if not isinstance(told, dict):
+        raise ShapeError(
+            f"{type(source).__name__} has no __cuda_array_interface__, nor is it a DLPack tensor on a CUDA device",
+            "give a CUDA array of torch or CuPy, or a host one",
+        )
+    return replace(_told(told, source), ordinal=holder.ordinal), bool(told["data"][1])
+
+
+def _taken(
+    holder: ContextHolder, source: Any, place: tuple[int, int], reader_handle: int | None
+) -> tuple[DeviceTensor, bool]:
+    if place[0] == dlpack.CUDA and place[1] != holder.ordinal:  # managed memory is every device's
+        raise EngineError(
+            f"the DLPack tensor is on device {place[1]}, expected device {holder.ordinal}", "move it there first"
+        )
+    taken = dlpack.take(source, stream=LEGACY_STREAM if reader_handle is None else reader_handle)
+    return DeviceTensor(
+        ptr=taken.ptr, shape=taken.shape, dtype=taken.dtype, pitches=taken.pitches, owner=taken.lease,
+        stream_handle=LEGACY_STREAM if reader_handle is None else None, ordinal=holder.ordinal,
+    ), taken.is_read_only  # fmt: skip
 
 
 def _told(told: dict[str, Any], source: object) -> DeviceTensor:
@@ -179,13 +153,6 @@ def _check_wanted(
         )
     if is_contiguous and not tensor.is_contiguous:
         raise ShapeError(f"the device array has pitches {tensor.pitches}", "make it C-contiguous")
-
-
-def _is_mapped(source: object) -> bool:
-    """Whether it is a tensor on page-locked memory of ours, which has the context's device by making."""
-    while isinstance(source, DeviceTensor):
-        source = source.owner
-    return isinstance(source, PinnedMemory)
 
 
 def _check_device(holder: ContextHolder, ptr: int, calls: DriverCalls) -> None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edgeseg.errors import ShapeError
 from edgeseg.runtime.cuda.buffers import DeviceMemory, DeviceTensor
+from edgeseg.runtime.cuda.calls import DriverCalls, driver_calls
 from edgeseg.runtime.cuda.counters import HandleKind
-from edgeseg.runtime.cuda.foreign import DriverCalls, driver_calls
 from edgeseg.runtime.cuda.handles import ContextHolder, Handle
 from edgeseg.runtime.cuda.modules import BoundLaunch, Kernel
 

@@ -27,7 +27,7 @@ from edgeseg.runtime.cuda import (
     adopt,
     adopt_pointer,
 )
-from edgeseg.runtime.cuda.foreign import driver_calls
+from edgeseg.runtime.cuda.calls import driver_calls
 
 PARAMS = np.dtype([("target", "u8")])
 
