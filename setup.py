@@ -33,6 +33,7 @@ LEAN = ["tensorrt-lean>=10.3"]  # runs version-compatible plans; aarch64 wheels 
 RTX = [*GRAPH, "tensorrt-rtx>=1.4; platform_machine == 'x86_64'"]
 REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
 VIDEO = ["av>=12"]
+BINDINGS = ["cuda-bindings>=12.6", "nvtx>=0.2.8"]  # wheels that import without a driver; aarch64 too
 DEMO = EXPORT + QUANTIZE + CPU + RTX + REPORT + VIDEO
 
 # -ffp-contract=off: every instruction set, and CUDA with --fmad=false, rounds alike.
@@ -118,12 +119,13 @@ setup(
         "tensorrt": TENSORRT,
         "lean": LEAN,
         "rtx": RTX,
-        "cuda": ["pycuda>=2024.1", "cuda-bindings>=12.6"],
+        "cuda": ["pycuda>=2024.1", *BINDINGS],
         "report": REPORT,
         "video": VIDEO,
         "demo": DEMO,
         "dev": [
             *DEMO,
+            *BINDINGS,
             "build",
             "hypothesis",
             "mypy",

@@ -32,6 +32,8 @@ EXTRA_OF = {
     "tensorrt_lean": "lean",
     "tensorrt_rtx": "rtx",
     "pycuda.driver": "cuda",
+    "cuda.bindings.driver": "cuda",
+    "nvtx": "cuda",
     "av": "video",
     "matplotlib": "report",
     "jinja2": "report",

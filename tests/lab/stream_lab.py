@@ -15,12 +15,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from graph_lab import LabBindings
 from stream_objects import (
+    CAPTURING,
     DEVICEMAP,
     ERRORS,
     LAUNCH_FAILED,
     Deadlock,
     Error,
+    LabCapture,
     LabEvent,
     LabHostMemory,
     LabMark,
@@ -113,7 +116,7 @@ class LabDriver:
         self.called("cuCtxPopCurrent", is_on_device=False)
 
     def synchronize(self) -> None:
-        self.called("cuCtxSynchronize")
+        self.called("cuCtxSynchronize", is_safe=False)
         self.run_until(lambda: not any(one.work for one in self.queues))
 
     # PyCUDA's functions
@@ -135,17 +138,17 @@ class LabDriver:
         return self._total - sum(block.nbytes for block in list(self.blocks.values())), self._total
 
     def mem_alloc(self, size: int) -> LabMemory:
-        self.called("cuMemAlloc")
+        self.called("cuMemAlloc", is_safe=False)
         if sum(block.nbytes for block in list(self.blocks.values())) + size > self._total:
             raise OutOfMemoryError("cuMemAlloc failed: out of memory")
         return LabMemory(self, "device", size)
 
     def pagelocked_empty(self, shape: tuple[int, ...], dtype: Any, order: str = "C", mem_flags: int = 0) -> Any:
-        self.called("cuMemHostAlloc")
+        self.called("cuMemHostAlloc", is_safe=False)
         return np.asarray(LabHostMemory(self, shape, np.dtype(dtype), mem_flags))
 
     def module_from_buffer(self, image: bytes) -> LabModule:
-        self.called("cuModuleLoadDataEx")
+        self.called("cuModuleLoadDataEx", is_safe=False)
         if image not in self._images:
             raise RuntimeFault("cuModuleLoadDataEx failed: device kernel image is invalid")
         return LabModule(self, self._images[image])
@@ -165,11 +168,9 @@ class LabDriver:
     def memset_d8_async(self, dest: int, data: int, size: int, stream: LabStream) -> None:
         self.called("cuMemsetD8Async")
         half = size // 2
-        stream.queue.work.extend(
-            [
-                lambda: self.view(dest, np.uint8, half).fill(data),
-                lambda: self.view(dest + half, np.uint8, size - half).fill(data),
-            ]
+        stream.queue.give(
+            lambda: self.view(dest, np.uint8, half).fill(data),
+            lambda: self.view(dest + half, np.uint8, size - half).fill(data),
         )
 
     def _copy(self, stream: LabStream, to_ptr: int, from_ptr: int, size: int) -> None:
@@ -180,14 +181,35 @@ class LabDriver:
                 self.view(to_ptr + begin, np.uint8, end - begin), self.view(from_ptr + begin, np.uint8, end - begin)
             )
 
-        stream.queue.work.extend([part(0, size // 2), part(size // 2, size)])
+        stream.queue.give(part(0, size // 2), part(size // 2, size))
 
     # the scheduler
 
-    def called(self, name: str, *, is_on_device: bool = True) -> None:
-        """Note a call, fail where that was asked for, and let the device do some work meanwhile."""
+    def called(self, name: str, *, is_on_device: bool = True, is_safe: bool = True) -> None:
+        """Note a call, fail where that was asked for, and let the device do some work meanwhile.
+
+        What is not safe may wait for streams, and breaks the capture of a thread that has one.
+        """
         with self.lock:
             self._called(name, is_on_device)
+            if not is_safe and self.broke_a_capture():
+                raise RuntimeFault(f"{name} failed: {CAPTURING}")
+
+    def broke_a_capture(self) -> bool:
+        """Break this thread's capture; False where it has none."""
+        capture = self.capturing
+        if capture is not None:
+            capture.is_broken = True
+        return capture is not None
+
+    @property
+    def capturing(self) -> LabCapture | None:
+        """What this thread captures."""
+        return getattr(self._local, "capture", None)
+
+    @capturing.setter
+    def capturing(self, capture: LabCapture | None) -> None:
+        self._local.capture = capture
 
     def _called(self, name: str, is_on_device: bool) -> None:
         self.calls.append(name)
@@ -224,7 +246,7 @@ class LabDriver:
         if self.steps == self._lost_at_step:
             self._lose(LAUNCH_FAILED)
         elif isinstance(head, LabMark):
-            head.is_reached = True
+            head.is_reached, head.at = True, self.steps
         elif not isinstance(head, tuple):
             self._do(chosen, head)
         return True
@@ -255,5 +277,7 @@ class LabDriver:
 
 
 def context_of(lab: LabDriver) -> CudaContext:
-    """The floor on that driver, which is its own context."""
-    return CudaContext(lab, lab)  # type: ignore[arg-type]
+    """The floor on that driver, which is its own context, and on its cuda-bindings."""
+    context = CudaContext(lab, lab)  # type: ignore[arg-type]
+    context.bindings = LabBindings(lab)  # type: ignore[assignment]
+    return context

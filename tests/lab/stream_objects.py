@@ -16,9 +16,19 @@ if TYPE_CHECKING:
     from stream_lab import LabDriver
 
 ALIGNMENT = 256
+FIRST_STREAM = 0x5EED00  # the address of a stream is this and its number
 DEVICEMAP = 2
 LAUNCH_FAILED = "unspecified launch failure"
+CAPTURING = "operation not permitted when stream is capturing"
+INVALIDATED = "operation failed due to a previous error during capture"
+ISOLATED = "dependency created on uncaptured work in another stream"
+CAPTURED = "operation not permitted on an event last recorded in a capturing stream"
+NOT_READY = "device not ready"
 POISON = 0xAB  # neither a device's memory nor page-locked memory is zeroed
+
+
+#: freeing these may wait for streams, which a thread that captures must not
+UNSAFE_TO_FREE = ("device", "pinned", "module")
 
 
 class Deadlock(AssertionError):
@@ -55,23 +65,51 @@ ERRORS: dict[str, type[Error]] = {
     "the launch timed out and was terminated": LaunchError,
     "device kernel image is invalid": RuntimeFault,
     "unknown error": RuntimeFault,
+    CAPTURING: RuntimeFault,
+    INVALIDATED: RuntimeFault,
+    ISOLATED: RuntimeFault,
+    CAPTURED: RuntimeFault,
+    NOT_READY: RuntimeFault,
 }
 
 
 @dataclass
 class LabMark:
-    """One recording of an event."""
+    """One recording of an event; of a capture, where it is nothing that the device reaches."""
 
     is_reached: bool = False
+    at: int = 0  # the scheduler's step when it was reached
+    capture: LabCapture | None = None
+
+
+@dataclass
+class LabCapture:
+    """What a capturing stream was given, in order; ``broken`` once something forbidden was done."""
+
+    nodes: list[Any] = field(default_factory=list)
+    is_broken: bool = False
+    has_ended: bool = False
 
 
 @dataclass
 class LabQueue:
-    """A stream on the device: work, marks to reach, and marks to wait for."""
+    """A stream on the device: work, marks to reach, and marks to wait for; while it captures, that alone grows."""
 
     number: int
     is_stuck: bool = False
-    work: deque[Callable[[], None] | LabMark | tuple[LabMark]] = field(default_factory=deque)
+    is_destroyed: bool = False
+    capture: LabCapture | None = None
+    work: deque[Any] = field(default_factory=deque)
+
+    def give(self, *pieces: Any) -> None:
+        """Enqueue or capture."""
+        assert not self.is_destroyed, "work is given to a destroyed stream"
+        if self.capture is None:
+            self.work.extend(pieces)
+            return
+        if self.capture.is_broken:
+            raise RuntimeFault(INVALIDATED)
+        self.capture.nodes.extend(pieces)
 
     @property
     def is_ready(self) -> bool:
@@ -99,6 +137,8 @@ class LabRaw:
             self._lab.leaks.append(self._kind)
             return
         with self._lab.lock:
+            if self._kind in UNSAFE_TO_FREE and self._lab.broke_a_capture():
+                self._lab.leaks.append(f"{self._kind} in a capture")
             self._lab.living[self._kind] -= 1
             self._lab.freed.append(self._kind)
             self.free()
@@ -149,16 +189,31 @@ class LabStream(LabRaw):
         super().__init__(lab, "stream")
         self.queue = LabQueue(len(lab.queues))
         lab.queues.append(self.queue)
-        self.handle = 0x5EED00 + self.queue.number
+        self.handle = FIRST_STREAM + self.queue.number
+
+    def free(self) -> None:
+        self.queue.is_destroyed = True
 
     def synchronize(self) -> None:
-        self._lab.called("cuStreamSynchronize")
+        self._lab.called("cuStreamSynchronize", is_safe=False)
         self._lab.run_until(lambda: not self.queue.work)
+
+    def is_done(self) -> bool:
+        self._lab.called("cuStreamQuery", is_safe=False)
+        return not self.queue.work
 
     def wait_for_event(self, event: LabEvent) -> None:
         self._lab.called("cuStreamWaitEvent")
-        if event.mark is not None:
-            self.queue.work.append((event.mark,))
+        mark, capture = event.mark, self.queue.capture
+        if mark is None or (capture is not None and mark.capture is capture):
+            return
+        if mark.capture is not None:
+            assert mark.capture.has_ended, "the lab has no capture of several streams"
+            raise RuntimeFault(f"cuStreamWaitEvent failed: {CAPTURED}")
+        if capture is not None:
+            capture.is_broken = True
+            raise RuntimeFault(f"cuStreamWaitEvent failed: {ISOLATED}")
+        self.queue.give((mark,))
 
 
 class LabEvent(LabRaw):
@@ -170,25 +225,44 @@ class LabEvent(LabRaw):
 
     def record(self, stream: LabStream) -> LabEvent:
         self._lab.called("cuEventRecord")
-        self.mark = LabMark()
-        stream.queue.work.append(self.mark)
+        capture = stream.queue.capture
+        mark = LabMark(capture=capture)
+        if capture is None or capture.is_broken:
+            stream.queue.give(mark)
+        self.mark = mark
         return self
 
     def synchronize(self) -> LabEvent:
-        self._lab.called("cuEventSynchronize")
-        mark = self.mark
+        self._lab.called("cuEventSynchronize", is_safe=False)
+        mark = self._uncaptured("cuEventSynchronize")
         self._lab.run_until(lambda: mark is None or mark.is_reached)
         return self
 
     def query(self) -> bool:
-        self._lab.called("cuEventQuery")
-        return self.mark is None or self.mark.is_reached
+        self._lab.called("cuEventQuery", is_safe=False)
+        mark = self._uncaptured("cuEventQuery")
+        return mark is None or mark.is_reached
 
     def time_since(self, earlier: LabEvent) -> float:
         self._lab.called("cuEventElapsedTime")
         if not (self.is_timed and earlier.is_timed):
             raise LogicError("cuEventElapsedTime failed: invalid resource handle")
-        return 1.0
+        return milliseconds(earlier._uncaptured("cuEventElapsedTime"), self._uncaptured("cuEventElapsedTime"))
+
+    def _uncaptured(self, name: str) -> LabMark | None:
+        if self.mark is not None and self.mark.capture is not None:
+            self.mark.capture.is_broken = True
+            raise RuntimeFault(f"{name} failed: {CAPTURED}")
+        return self.mark
+
+
+def milliseconds(earlier: LabMark | None, later: LabMark | None) -> float:
+    """The scheduler's steps between two marks: at least 1 in one stream, whose every mark is a step."""
+    if earlier is None or later is None:
+        raise LogicError("cuEventElapsedTime failed: invalid resource handle")
+    if not (earlier.is_reached and later.is_reached):
+        raise RuntimeFault(f"cuEventElapsedTime failed: {NOT_READY}")
+    return float(later.at - earlier.at)
 
 
 class LabModule(LabRaw):
@@ -219,4 +293,4 @@ class LabFunction:
         self._lab.called("cuLaunchKernel")
         assert len(params) == self._size and len(block) == 3
         kernel = self._kernel
-        stream.queue.work.append(lambda: kernel(self._lab, params))
+        stream.queue.give(lambda: kernel(self._lab, params))

@@ -9,7 +9,7 @@ from typing import Literal
 
 __all__ = ["Counters", "HandleKind", "Live", "Tally"]
 
-HandleKind = Literal["pinned", "device", "stream", "event", "module"]
+HandleKind = Literal["pinned", "device", "stream", "event", "module", "graph"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,7 @@ class Live:
     stream: int = 0
     event: int = 0
     module: int = 0
+    graph: int = 0
 
     @property
     def total(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import os
 import threading
 import traceback
@@ -19,12 +20,13 @@ from types import ModuleType, TracebackType
 from typing import Any, ClassVar, TypeVar
 
 from edgeseg.errors import EngineError
+from edgeseg.packages import require
 from edgeseg.runtime.cuda.counters import Counters, HandleKind, Tally
 
 __all__ = ["ContextHolder", "Handle"]
 
 #: what uses others goes before them. Page-locked memory is not in it: it goes with the last array on it.
-RELEASE_ORDER: tuple[HandleKind, ...] = ("event", "stream", "module", "device")
+RELEASE_ORDER: tuple[HandleKind, ...] = ("graph", "event", "stream", "module", "device")
 LOWER = "lower the frames in flight (depth), the batch or the input size, or close other programs on the GPU"
 
 Self = TypeVar("Self", bound="Handle")
@@ -41,6 +43,7 @@ class _Shared:
         self.lock = threading.Lock()
         self.handles: weakref.WeakSet[Handle] = weakref.WeakSet()
         self.dropped: deque[tuple[Tally, HandleKind, Any]] = deque()
+        self.undisturbed = threading.local()  # whether this thread frees nothing
 
 
 class ContextHolder:
@@ -66,6 +69,15 @@ class ContextHolder:
         part = copy.copy(self)
         part.tally = Tally(self.tally)
         return part
+
+    @functools.cached_property
+    def bindings(self) -> ModuleType:
+        """``cuda.bindings.driver``, for what PyCUDA does not reach.
+
+        Raises:
+            MissingPackageError: cuda-bindings is absent.
+        """
+        return require("cuda.bindings.driver")
 
     @property
     def is_usable(self) -> bool:
@@ -129,8 +141,21 @@ class ContextHolder:
         """Take the PyCUDA object of a handle that ended; any thread, also the garbage collector's, no lock."""
         self._shared.dropped.append((self.tally, kind, raw))
 
+    @contextlib.contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let this thread free nothing for a block: freeing memory would break a capture. Needs the context current."""
+        self.sweep()
+        self._shared.undisturbed.is_asked = True
+        try:
+            yield
+        finally:
+            self._shared.undisturbed.is_asked = False
+            self.sweep()
+
     def sweep(self) -> None:
         """Free what was dropped. Needs the context current."""
+        if getattr(self._shared.undisturbed, "is_asked", False):
+            return
         dropped = self._shared.dropped
         while dropped:
             with contextlib.suppress(IndexError):  # another thread may have had the last one
@@ -183,8 +208,10 @@ class ContextHolder:
 
 def _forget_frames(error: BaseException) -> None:
     """Let a kept error keep nothing of the device; frames that still run stay as they are."""
-    for one in (error, error.__cause__):
-        traceback.clear_frames(None if one is None else one.__traceback__)
+    one: BaseException | None = error
+    while one is not None:
+        traceback.clear_frames(one.__traceback__)
+        one = one.__cause__ or one.__context__
 
 
 class Handle:
