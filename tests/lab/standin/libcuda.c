@@ -1,9 +1,11 @@
-/* Stand in for CUDA's driver library: one device, as the environment describes it. It computes nothing. */
+/* Stand in for CUDA's driver library: one device, as the environment describes it. It computes nothing.
+   Memory, streams and events are those of standin_device.py, which answers for them where it is loaded. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SUCCESS = 0, INVALID_VALUE = 1, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201 };
+enum { INVALID_HANDLE = 400, POINTER_MEMORY_TYPE = 2, POINTER_DEVICE_ORDINAL = 9, DEVICE_MEMORY = 2 };
 enum { INTEGRATED = 18, COMPUTE_CAPABILITY_MAJOR = 75, COMPUTE_CAPABILITY_MINOR = 76 };
 
 static __thread int pushed = 0;
@@ -88,6 +90,39 @@ int cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
     return SUCCESS;
 }
 
+typedef long long (*Answer)(const char *question, unsigned long long one, unsigned long long other);
+static Answer answer = NULL;
+
+/* Who answers; a negative answer is a no. */
+void standin_answers(Answer function) { answer = function; }
+
+static long long asked(const char *question, const void *one, const void *other) {
+    return answer ? answer(question, (unsigned long long)one, (unsigned long long)other) : -1;
+}
+
+int cuPointerGetAttribute(void *value, int attribute, unsigned long long pointer) {
+    if (asked("has", (void *)pointer, NULL) < 0) return INVALID_VALUE;
+    if (attribute != POINTER_MEMORY_TYPE && attribute != POINTER_DEVICE_ORDINAL) return INVALID_VALUE;
+    *(int *)value = attribute == POINTER_MEMORY_TYPE ? DEVICE_MEMORY : 0;
+    return SUCCESS;
+}
+
+int cuEventCreate(void **event, unsigned flags) {
+    *event = (void *)asked("create", (void *)(size_t)flags, NULL);
+    return (long long)*event < 0 ? INVALID_VALUE : SUCCESS;
+}
+
+int cuEventRecord(void *event, void *stream) { return asked("record", event, stream) < 0 ? INVALID_HANDLE : SUCCESS; }
+
+int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
+    if (flags != 0) return INVALID_VALUE;
+    return asked("wait", stream, event) < 0 ? INVALID_HANDLE : SUCCESS;
+}
+
+int cuEventDestroy_v2(void *event) { return asked("destroy", event, NULL) < 0 ? INVALID_HANDLE : SUCCESS; }
+
+int cuStreamSynchronize(void *stream) { return asked("synchronize", stream, NULL) < 0 ? INVALID_HANDLE : SUCCESS; }
+
 int cuGetErrorName(int status, const char **name) {
     static const struct { int status; const char *name; } names[] = {
         {SUCCESS, "CUDA_SUCCESS"},
@@ -95,6 +130,7 @@ int cuGetErrorName(int status, const char **name) {
         {NO_DEVICE, "CUDA_ERROR_NO_DEVICE"},
         {INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE"},
         {INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT"},
+        {INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE"},
     };
     for (size_t index = 0; index < sizeof names / sizeof *names; ++index)
         if (names[index].status == status) {

@@ -1,17 +1,22 @@
-"""Own the stand-in's device: host memory for the device's, streams that work in order. Know no TensorRT, no PyCUDA."""
+"""Own the stand-in's device: host memory for the device's, streams that work in order, kernels as C++ that they run.
+
+Know no TensorRT, no PyCUDA.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import itertools
 import os
 import queue
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from typing import ClassVar
 
-__all__ = ["Event", "Memory", "Stream", "driver_works", "enqueue", "read", "stream_of", "write"]
+__all__ = ["Event", "Image", "Memory", "Stream", "driver_works", "enqueue", "read", "stream_of", "write"]
 
 ALIGNMENT = 256  # of cuMemAlloc
 PATIENCE_S = 60
@@ -21,14 +26,15 @@ ILLEGAL = "an illegal memory access was encountered"
 class Memory:
     """A block, alive until ``free``; its address is aligned as the driver's are."""
 
-    blocks: ClassVar[dict[int, int]] = {}
+    blocks: ClassVar[dict[int, int]] = {}  # also the host's that are mapped, which a stream reaches as well
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, is_reachable: bool = True) -> None:
         self._buffer = ctypes.create_string_buffer(size + ALIGNMENT)
         self.address = -(-ctypes.addressof(self._buffer) // ALIGNMENT) * ALIGNMENT
         self.size = size
         ctypes.memset(self.address, 0xAB, size)  # a device's memory is not zeroed
-        Memory.blocks[self.address] = size
+        if is_reachable:
+            Memory.blocks[self.address] = size
 
     def free(self) -> None:
         Memory.blocks.pop(self.address, None)
@@ -36,7 +42,8 @@ class Memory:
 
 def _check(address: int, size: int) -> None:
     """A device's fault: the bytes are not all inside one living block."""
-    if not any(begin <= address and address + size <= begin + length for begin, length in Memory.blocks.items()):
+    blocks = list(Memory.blocks.items())  # other threads allocate meanwhile
+    if not any(begin <= address and address + size <= begin + length for begin, length in blocks):
         raise MemoryError(ILLEGAL)
 
 
@@ -118,6 +125,38 @@ class Event:
     def query(self) -> bool:
         return self.stream is None or self._is_reached.is_set()
 
+    def wait_in(self, stream: Stream) -> None:
+        """Let a stream wait for the latest mark; one that is recorded later is another."""
+        if self.stream is not None:
+            reached = self._is_reached
+            stream.submit(lambda: _wait(reached))
+
+
+class Image:
+    """Kernels of ours, compiled as C++: what the device takes for a cubin. A process loads the same ones once."""
+
+    _libraries: ClassVar[dict[str, ctypes.CDLL]] = {}
+
+    def __init__(self, image: bytes) -> None:
+        key = hashlib.sha256(image).hexdigest()
+        if key not in Image._libraries:
+            with tempfile.NamedTemporaryFile(suffix=".so") as file:
+                file.write(image)
+                file.flush()
+                Image._libraries[key] = ctypes.CDLL(file.name)  # OSError for what is none
+        self._library = Image._libraries[key]
+
+    def parameter_bytes(self, name: str) -> int:
+        """Of a kernel's one parameter; AttributeError for a name that is none."""
+        size: int = self._library[f"edgeseg_sizeof_{name.removeprefix('edgeseg_')}"]()
+        return size
+
+    def run(self, name: str, grid: tuple[int, ...], block: tuple[int, ...], params: bytes) -> None:
+        """All threads of a launch, one after the other."""
+        triple = ctypes.c_uint * 3
+        sizes = [triple(*size, *(1,) * (3 - len(size))) for size in (grid, block)]
+        self._library[f"edgeseg_run_{name.removeprefix('edgeseg_')}"](*sizes, 0, params)
+
 
 def stream_of(handle: int) -> Stream | None:
     """The living stream of a handle; None is the default stream, where all work is done at once."""
@@ -137,3 +176,73 @@ def driver_works(library: str | None = None) -> bool:
         return ctypes.CDLL(library or os.environ.get("STANDIN_LIBCUDA", "libcuda.so.1")).cuInit(0) == 0
     except (OSError, AttributeError):
         return False
+
+
+_marks: dict[int, Event] = {}
+_numbers = itertools.count(0xE0)
+
+
+def _has(address: int, _: int) -> int:
+    try:
+        _check(address, 1)
+    except MemoryError:
+        return -1
+    return 0
+
+
+def _create(*_: int) -> int:
+    number = next(_numbers)
+    _marks[number] = Event()
+    return number
+
+
+def _record(mark: int, handle: int) -> int:
+    _marks[mark].record(Stream.living[handle])
+    return 0
+
+
+def _let_wait(handle: int, mark: int) -> int:
+    _marks[mark].wait_in(Stream.living[handle])
+    return 0
+
+
+def _destroy(mark: int, _: int) -> int:
+    del _marks[mark]
+    return 0
+
+
+def _synchronize(handle: int, _: int) -> int:
+    Stream.living[handle].synchronize()
+    return 0
+
+
+ANSWERS: dict[bytes, Callable[[int, int], int]] = {
+    b"has": _has,
+    b"create": _create,
+    b"record": _record,
+    b"wait": _let_wait,
+    b"destroy": _destroy,
+    b"synchronize": _synchronize,
+}
+
+
+@ctypes.CFUNCTYPE(ctypes.c_longlong, ctypes.c_char_p, ctypes.c_ulonglong, ctypes.c_ulonglong)
+def _answer(question: bytes, one: int, other: int) -> int:
+    """What the driver's library asks; -1 is a no."""
+    try:
+        return ANSWERS[question](one, other)
+    except KeyError:  # no living stream, no event
+        return -1
+
+
+def _answer_the_driver() -> None:
+    """The library outlives this module where a test drops it, so it keeps what it calls."""
+    try:
+        library = ctypes.CDLL(os.environ.get("STANDIN_LIBCUDA", "libcuda.so.1"))
+    except OSError:
+        return  # a machine without a driver
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(_answer))
+    library.standin_answers(_answer)
+
+
+_answer_the_driver()

@@ -1,4 +1,4 @@
-"""Stand in for PyCUDA's driver: contexts a thread, memory, streams and events. Errors are worded as CUDA's.
+"""Stand in for PyCUDA's driver: contexts a thread, memory, streams, events, modules. Errors are worded as CUDA's.
 
 What goes wrong on a device goes wrong here: work without a current context, a stream of a dropped context, a copy past
 a block, destructors in a thread where the context is not current, a context stack that is not empty at the end.
@@ -11,6 +11,7 @@ import ctypes
 import os
 import sys
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,17 +23,30 @@ __all__ = [
     "DeviceAllocation",
     "Error",
     "Event",
+    "Function",
     "LogicError",
+    "Module",
+    "PagelockedHostAllocation",
     "Stream",
+    "device_attribute",
+    "event_flags",
+    "host_alloc_flags",
     "init",
     "mem_alloc",
     "mem_get_info",
+    "memcpy_dtod_async",
     "memcpy_dtoh_async",
     "memcpy_htod_async",
+    "memset_d8_async",
+    "module_from_buffer",
     "pagelocked_empty",
 ]
 
 GIB = 1 << 30
+# as cuda.h numbers them
+device_attribute = SimpleNamespace(INTEGRATED=18, CAN_MAP_HOST_MEMORY=19)
+event_flags = SimpleNamespace(DEFAULT=0, BLOCKING_SYNC=1, DISABLE_TIMING=2, INTERPROCESS=4)
+host_alloc_flags = SimpleNamespace(PORTABLE=1, DEVICEMAP=2, WRITECOMBINED=4)
 
 
 class Error(Exception):
@@ -160,6 +174,11 @@ class Device:
     def total_memory(self) -> int:
         return int(os.environ.get("STANDIN_TOTAL", str(8 * GIB)))
 
+    def get_attribute(self, attribute: int) -> int:
+        if attribute not in vars(device_attribute).values():
+            raise LogicError("cuDeviceGetAttribute failed: invalid argument")
+        return int(attribute == device_attribute.CAN_MAP_HOST_MEMORY or os.environ.get("STANDIN_INTEGRATED", "1"))
+
     def retain_primary_context(self) -> Context:
         Device._primary = Device._primary or Context(self)
         return Device._primary
@@ -223,7 +242,7 @@ class Stream:
         return done.query()
 
     def wait_for_event(self, event: Event) -> None:
-        self._stream.submit(event._event.synchronize)
+        event._event.wait_in(self._stream)
 
     def __del__(self) -> None:
         if hasattr(self, "_stream") and _dropped("cuStreamDestroy", self._owner):
@@ -234,6 +253,7 @@ class Event:
     def __init__(self, flags: int = 0) -> None:
         self._owner = _current("cuEventCreate")
         self._event = standin_device.Event()
+        self._is_timed = not flags & event_flags.DISABLE_TIMING
 
     def record(self, stream: Stream | None = None) -> Event:
         _current("cuEventRecord", self._owner if stream is None else stream._owner)
@@ -252,9 +272,10 @@ class Event:
         return self._event.query()
 
     def time_since(self, event: Event) -> float:
-        if self._event.reached_s is None or event._event.reached_s is None:
+        is_known = self._event.reached_s is not None and event._event.reached_s is not None
+        if not (is_known and self._is_timed and event._is_timed):
             raise LogicError("cuEventElapsedTime failed: invalid resource handle")
-        return (self._event.reached_s - event._event.reached_s) * 1e3
+        return (self._event.reached_s - event._event.reached_s) * 1e3  # type: ignore[operator]
 
     def time_till(self, event: Event) -> float:
         return event.time_since(self)
@@ -262,6 +283,55 @@ class Event:
     def __del__(self) -> None:
         if hasattr(self, "_event"):
             _dropped("cuEventDestroy", self._owner)
+
+
+class Module:
+    """Kernels on the device; unloaded with the last of its functions."""
+
+    def __init__(self, image: bytes) -> None:
+        self._owner = _current("cuModuleLoadDataEx")
+        try:
+            self._image = standin_device.Image(image)
+        except OSError:
+            raise RuntimeError("cuModuleLoadDataEx failed: device kernel image is invalid") from None
+
+    def get_function(self, name: str) -> Function:
+        _current("cuModuleGetFunction", self._owner)
+        return Function(self, name)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_image"):
+            _dropped("cuModuleUnload", self._owner)
+
+
+def module_from_buffer(buffer: bytes, options: Any = (), message_handler: Any = None) -> Module:
+    return Module(bytes(buffer))
+
+
+class Function:
+    """A kernel; it keeps its module, as PyCUDA's do."""
+
+    def __init__(self, module: Module, name: str) -> None:
+        self._module, self._name, self._size = module, name, -1
+        try:
+            self._expected = module._image.parameter_bytes(name)
+        except AttributeError:
+            raise LogicError("cuModuleGetFunction failed: named symbol not found") from None
+
+    def prepare(self, arg_types: list[str], texrefs: Any = ()) -> Function:
+        (form,) = arg_types  # one record
+        self._size = int(form.removesuffix("s"))
+        return self
+
+    def prepared_async_call(
+        self, grid: tuple[int, ...], block: tuple[int, ...], stream: Stream | None, *args: bytes, shared_size: int = 0
+    ) -> None:
+        _current("cuLaunchKernel", self._module._owner if stream is None else stream._owner)
+        (params,) = args
+        sizes = (*grid, *block)
+        if not len(params) == self._size == self._expected or len(block) != 3 or min(sizes) < 1:
+            raise LogicError("cuLaunchKernel failed: invalid argument")
+        _submit(stream, lambda: self._module._image.run(self._name, grid, block, params))
 
 
 _default = standin_device.Stream()
@@ -277,12 +347,16 @@ def _span(what: str, device: Any, host: Any) -> tuple[int, Any]:
     array = np.asarray(host)
     if not array.flags.c_contiguous and not array.flags.f_contiguous:
         raise ValueError("ndarray is not contiguous")
-    address = int(device)
+    return _block(what, device, array.nbytes), array
+
+
+def _block(what: str, device: Any, size: int) -> int:
+    """A device address; LogicError where not so many bytes are there."""
     try:
-        standin_device.read(address, array.nbytes)
+        standin_device.read(int(device), size)
     except BaseException:  # noqa: BLE001  Python's MemoryError, whose name this module has given away
         raise LogicError(f"{what} failed: invalid argument") from None
-    return address, array
+    return int(device)
 
 
 def memcpy_htod_async(dest: Any, src: Any, stream: Stream | None = None) -> None:
@@ -311,9 +385,50 @@ def _submit(stream: Stream | None, work: Any) -> None:
     (_default if stream is None else stream._stream).submit(work)
 
 
+def memcpy_dtod_async(dest: Any, src: Any, size: int, stream: Stream | None = None) -> None:
+    _current("cuMemcpyDtoDAsync", None if stream is None else stream._owner)
+    to, source = _block("cuMemcpyDtoDAsync", dest, size), _block("cuMemcpyDtoDAsync", src, size)
+    _submit(stream, lambda: ctypes.memmove(to, source, size))
+
+
+def memset_d8_async(dest: Any, data: int, size: int, stream: Stream | None = None) -> None:
+    _current("cuMemsetD8Async", None if stream is None else stream._owner)
+    address = _block("cuMemsetD8Async", dest, size)
+    _submit(stream, lambda: ctypes.memset(address, data, size))
+
+
+class PagelockedHostAllocation:
+    """Page-locked memory, the ``base`` of the array on it; freeing waits for all work, as cuMemFreeHost does."""
+
+    def __init__(self, shape: Any, dtype: Any, flags: int) -> None:
+        self._owner = _current("cuMemHostAlloc")
+        self._is_mapped = bool(flags & host_alloc_flags.DEVICEMAP)
+        sides = (shape,) if isinstance(shape, int) else tuple(shape)
+        size = int(np.prod(sides)) * np.dtype(dtype).itemsize
+        self._memory: standin_device.Memory | None = standin_device.Memory(size, is_reachable=self._is_mapped)
+        self.__array_interface__ = {
+            "shape": sides,
+            "typestr": np.dtype(dtype).str,
+            "data": (self._memory.address, False),
+            "version": 3,
+        }
+
+    def get_device_pointer(self) -> int:
+        if not self._is_mapped or self._memory is None:
+            raise LogicError("cuMemHostGetDevicePointer failed: invalid argument")
+        return self._memory.address
+
+    def __del__(self) -> None:
+        if getattr(self, "_memory", None) is not None and _dropped("cuMemFreeHost", self._owner):
+            for stream in list(standin_device.Stream.living.values()):
+                stream.synchronize()
+            self._memory.free()  # type: ignore[union-attr]
+
+
 def pagelocked_empty(shape: Any, dtype: Any, order: str = "C", mem_flags: int = 0) -> Any:
-    _current("cuMemHostAlloc")
-    return np.full(shape, 0, dtype, order=order)  # type: ignore[call-overload]
+    if order != "C":
+        raise LogicError("the stand-in has page-locked memory in C order alone")
+    return np.asarray(PagelockedHostAllocation(shape, dtype, mem_flags))
 
 
 def pagelocked_zeros(shape: Any, dtype: Any, order: str = "C", mem_flags: int = 0) -> Any:
