@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -86,14 +88,28 @@ class Tally:
         self._lock = threading.Lock()
         self._done: Counter[str] = Counter()
         self._live: Counter[str] = Counter()
+        self._mine = threading.local()
 
     def add(self, **amounts: int) -> None:
         """Add to figures of ``Counters`` by their names."""
+        withheld: Counter[str] | None = getattr(self._mine, "withheld", None)
+        if withheld is not None:
+            withheld.update(amounts)
+            return
         with self._lock:
             for name, amount in amounts.items():
                 self._done[name] += amount
         if self._whole is not None:
             self._whole.add(**amounts)
+
+    @contextlib.contextmanager
+    def withheld(self) -> Iterator[Counter[str]]:
+        """Give what this thread adds in a block, instead of adding it: what is captured is not done yet."""
+        self._mine.withheld = Counter()
+        try:
+            yield self._mine.withheld
+        finally:
+            self._mine.withheld = None
 
     def opened(self, kind: HandleKind) -> None:
         """One handle more."""

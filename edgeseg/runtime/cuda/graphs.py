@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from edgeseg.errors import EngineError
@@ -27,8 +27,9 @@ class Graph(Handle):
 
     kind: ClassVar[HandleKind] = "graph"
 
-    def __init__(self, holder: ContextHolder, raw: Owned) -> None:
+    def __init__(self, holder: ContextHolder, raw: Owned, inside: Mapping[str, int]) -> None:
         self._api = holder.bindings
+        self._inside = {**inside, "graph_launches": 1}  # amounts of one launch
         self._streams: dict[int, Any] = {}  # CUstream by address: on the path of every frame nothing is made twice
         super().__init__(holder, raw)
 
@@ -42,7 +43,7 @@ class Graph(Handle):
         if handle not in self._streams:
             self._streams[handle] = self._api.CUstream(handle)
         call(self._api, "cuGraphLaunch", self.raw.thing, self._streams[handle])
-        stream.holder.tally.add(graph_launches=1)
+        stream.holder.tally.add(**self._inside)
 
 
 def capture(stream: Stream, work: Callable[[], None]) -> Graph:
@@ -64,14 +65,14 @@ def capture(stream: Stream, work: Callable[[], None]) -> Graph:
     holder = stream.holder
     api = holder.bindings
     try:
-        with holder.undisturbed():
+        with holder.undisturbed(), holder.tally.withheld() as inside:
             raw = _instantiated(api, _recorded(api, api.CUstream(stream.handle), work))
     except (EngineError, holder.driver.Error) as error:
         stream.raw.is_done()  # which tells of a lost device, where that is the reason
         raise CaptureRefused(
             f"the work of this stream does not become a CUDA graph ({error})", "run it without graphs"
         ) from error
-    return Graph(holder, raw)
+    return Graph(holder, raw, inside)
 
 
 def _recorded(api: Any, handle: Any, work: Callable[[], None]) -> Any:

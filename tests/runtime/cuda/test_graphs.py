@@ -266,7 +266,7 @@ def test_another_error_of_the_work_ends_the_capture_and_goes_through(context: Cu
         assert_usable(context, stream)
 
 
-def test_captured_work_is_not_done_before_the_launch_and_is_counted_once(context: CudaContext) -> None:
+def test_captured_work_is_not_done_before_the_launch_and_counts_with_each(context: CudaContext) -> None:
     host = context.pinned((4,), "uint8")
     with Stream(context) as stream, DeviceMemory(context, 4) as memory:
         stream.fill(memory, 1)
@@ -279,7 +279,7 @@ def test_captured_work_is_not_done_before_the_launch_and_is_counted_once(context
         for _ in range(3):
             graph.launch(stream)
         alive = Live(stream=1, device=1, pinned=1, graph=1)
-        assert context.counters() == Counters(graph_launches=3, live=alive) and part.counters() == Counters()
+        assert context.counters() == Counters(graph_launches=3, fills=3, live=alive) and part.counters() == Counters()
         stream.copy_out(host, memory)
         stream.synchronize()
         assert host.tolist() == [2] * 4
