@@ -1,0 +1,30 @@
+"""Own the choice of a frame's way to its mask: on the CPU around any engine, or on the device of an engine there."""
+
+from __future__ import annotations
+
+from edgeseg.errors import EngineError
+from edgeseg.latency import LatencyLog
+from edgeseg.runtime.engines.base import Engine
+from edgeseg.runtime.engines.device import DeviceEngine
+from edgeseg.runtime.pipelines.base import BorrowedMask, FrameForm, Pipeline, Segmented, Wanted
+
+__all__ = ["BorrowedMask", "FrameForm", "Pipeline", "Segmented", "Wanted", "pipeline_of"]
+
+
+def pipeline_of(
+    engine: Engine, *, threads: int | None, graphs: bool, wanted: Wanted, latency: LatencyLog, is_debug: bool
+) -> Pipeline:
+    """The pipeline of an engine; the caller closes it, then the engine.
+
+    Raises:
+        EngineError: the device has no memory for it, or no kernels; or results are to stay on a device that is none.
+    """
+    if isinstance(engine, DeviceEngine):
+        from edgeseg.runtime.pipelines.device import DevicePipeline
+
+        return DevicePipeline(engine, graphs=graphs, wanted=wanted, latency=latency, is_debug=is_debug)
+    if wanted.on_device:
+        raise EngineError(f"results are to stay on a device, and {engine.spec.backend} runs on the CPU", "ask for none")
+    from edgeseg.runtime.pipelines.host import HostPipeline
+
+    return HostPipeline(engine, threads=threads, wanted=wanted, latency=latency)

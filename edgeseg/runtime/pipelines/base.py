@@ -1,0 +1,164 @@
+"""Own what every way from frames to masks offers the session, and the forms of what goes in and out. Move no pixel."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgeseg.errors import EngineError
+from edgeseg.imaging.formats import ColourMatrix, Picture, PixelFormat
+from edgeseg.imaging.overlay import Overlay
+from edgeseg.imaging.postprocess import Areas, Confidence, Mask
+from edgeseg.imaging.preprocess import Frame
+from edgeseg.runtime.cuda import Counters, DeviceTensor
+
+__all__ = ["BorrowedMask", "FrameForm", "Pipeline", "Segmented", "Wanted"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameForm:
+    """How a frame's pixels are to be read; see ``Preprocessor.into``."""
+
+    pixel_format: PixelFormat = "BGR"
+    colour_matrix: ColourMatrix = "BT.601"
+    is_full_range: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a session makes of a frame beside its mask.
+
+    Attributes:
+        confidence: the winner's probability of every pixel.
+        areas: the pixels of every label.
+        overlay: draws the mask into the frame, which is then BGR or RGB, host or device memory.
+        on_device: results stay in device memory: nothing is copied to the host, ``Session.borrow`` gives them.
+    """
+
+    confidence: bool = False
+    areas: bool = False
+    overlay: Overlay | None = None
+    on_device: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmented:
+    """All that a session made of one frame; arrays of the caller's, None where it was not asked for.
+
+    Attributes:
+        mask: uint8 (H, W) class ids.
+        confidence: uint8 (H, W), 255ths.
+        areas: int64 (256,), pixels of every label.
+        picture: uint8 (H, W, 3), the frame with class colours.
+    """
+
+    mask: Mask
+    confidence: Confidence | None = None
+    areas: Areas | None = None
+    picture: Frame | None = None
+
+
+class BorrowedMask:
+    """A mask where the session keeps it: nothing is copied, and the next frame of its slot overwrites it.
+
+    Args:
+        device: uint8 (H, W) on the device.
+        host: makes a uint8 (H, W) view of the slot's page-locked memory; None where results stay on the device.
+        sequence: of the frame, from 0.
+        now: tells which frame's results the slot has.
+    """
+
+    def __init__(
+        self, device: DeviceTensor, host: Callable[[], Mask] | None, *, sequence: int, now: Callable[[], int]
+    ) -> None:
+        self._device, self._host = device, host
+        self.sequence, self._now = sequence, now
+
+    @property
+    def device(self) -> DeviceTensor:
+        """For CuPy, torch and kernels, by ``__cuda_array_interface__`` or DLPack; written, not to be written to.
+
+        Raises:
+            EngineError: the slot has another frame's mask by now.
+        """
+        self._check()
+        return self._device
+
+    @property
+    def host(self) -> Mask:
+        """For NumPy and OpenCV.
+
+        Raises:
+            EngineError: the slot has another frame's mask by now, or results stay on the device.
+        """
+        self._check()
+        if self._host is None:
+            raise EngineError("this mask stays on the device", "read .device, or leave on_device out of Wanted")
+        return self._host()
+
+    def _check(self) -> None:
+        now = self._now()
+        if now != self.sequence:
+            raise EngineError(
+                f"the mask of frame {self.sequence} was overwritten by frame {now}",
+                "read it before its slot is taken again, raise depth, or take result(), which copies",
+            )
+
+
+class Pipeline(ABC):
+    """Frames to masks through ``slots`` places, each holding one frame, or one batch of frames, in flight.
+
+    ``start(slot, ...)`` does not wait for the engine, ``finish(slot)`` does. Not thread safe: one thread drives it.
+    """
+
+    slots: int
+    #: height and width of the net's input
+    input_hw: tuple[int, int]
+
+    @abstractmethod
+    def start(self, slot: int, frames: Sequence[Picture], form: FrameForm) -> None:
+        """Take frames, one for each image of the batch; host memory may be reused as soon as this returns.
+
+        Frames in device memory are read until ``finish``, and kept until then.
+
+        Raises:
+            ShapeError: not frames of that form.
+            EngineError: the engine takes no such batch, or the device failed; the slot is free again.
+        """
+
+    @abstractmethod
+    def finish(self, slot: int, outs: Sequence[Any]) -> list[Segmented]:
+        """Wait for a started slot, and give its results as copies.
+
+        Args:
+            slot: which.
+            outs: for each frame a uint8 (H, W) array to write the mask into, or None for a new one.
+        """
+
+    @abstractmethod
+    def borrow(self, slot: int) -> list[BorrowedMask]:
+        """Wait for a started slot, and give its masks where they lie."""
+
+    @abstractmethod
+    def resize_input(self, size_hw: tuple[int, int]) -> None:
+        """Take another size of the net's input for the frames that are started from now on."""
+
+    @property
+    @abstractmethod
+    def graph_state(self) -> str:
+        """Whether CUDA graphs are in use, and why not where they are not."""
+
+    @property
+    @abstractmethod
+    def counters(self) -> Counters:
+        """What was asked of CUDA since the last reset."""
+
+    @abstractmethod
+    def reset_counters(self) -> None:
+        """Count anew from 0."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Drop what is in flight and release everything but the engine; safe to call twice."""
