@@ -1,7 +1,7 @@
-"""Own a device that is none: the stand-ins of TensorRT, PyCUDA, CUDA's driver and nvcc, for the command and for a test.
+"""Own a device that is none: TensorRT, CUDA's packages, driver and nvcc are stood in for. In a process or in a test.
 
 Its nvcc compiles our kernels as C++ by g++, which its driver loads as if they were cubins: so a session runs its real
-kernels there, by the real way of compiling and keeping them. cuda-bindings is not installed there, so it has no graphs.
+kernels there, by the real way of compiling and keeping them.
 
 ``device.run("build-engine", ...)`` is the command as on a device; ``with device.inside():`` gives this process one.
 """
@@ -41,7 +41,7 @@ esac
 """
 RELEASES = ("10.3.0", "10.13.3.9", "11.4.0.106")
 NEWEST = RELEASES[-1]
-MODULES = ("tensorrt", "tensorrt_lean", "pycuda", "trt_standin", "standin_device")
+MODULES = ("tensorrt", "tensorrt_lean", "pycuda", "cuda", "trt_standin", "standin_device")
 PLACES = ("PYTHONPATH", "LD_LIBRARY_PATH", "PATH", "XDG_CACHE_HOME")
 SECONDS = 120
 
@@ -132,7 +132,8 @@ class Device:
             for name in [one for one in described if one.startswith("STANDIN_")] + list(PLACES):
                 patch.setenv(name, described[name])
             patch.syspath_prepend(str(STANDIN))
-            patch.setitem(sys.modules, "cuda.bindings.driver", None)  # see standin/cuda
+            for name in [name for name in sys.modules if name.split(".")[0] == "cuda"]:
+                patch.delitem(sys.modules, name)  # the real cuda-bindings come back as they are
             for function in (driver_state, driver_calls.__wrapped__):
                 patch.setattr(function, "__defaults__", (os.environ["STANDIN_LIBCUDA"],))
             try:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import ClassVar
 
-__all__ = ["Event", "Image", "Memory", "Stream", "driver_works", "enqueue", "read", "stream_of", "write"]
+__all__ = ["Event", "Image", "Memory", "Stream", "driver_works", "enqueue", "read", "settle", "stream_of", "write"]
 
 ALIGNMENT = 256  # of cuMemAlloc
 PATIENCE_S = 60
@@ -72,15 +72,22 @@ class Stream:
     def __init__(self) -> None:
         self.handle = next(Stream._handles)
         self.fault: str | None = None
+        self.captured: list[Callable[[], None]] | None = None  # while work is taken for a graph, and not done
+        self.is_capture_broken = False
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"stream-{self.handle:x}")
         self._thread.start()
         Stream.living[self.handle] = self
 
     def submit(self, work: Callable[[], None]) -> None:
-        self._work.put(work)
+        if self.captured is not None:
+            self.captured.append(work)
+        else:
+            self._work.put(work)
 
     def synchronize(self) -> None:
+        """Wait for its work; what waits for a capture breaks it."""
+        self.is_capture_broken = self.captured is not None
         done = threading.Event()
         self._work.put(done.set)
         _wait(done)
@@ -99,6 +106,13 @@ class Stream:
                 self.fault = self.fault or f"{error}"
 
 
+def settle() -> None:
+    """Wait for all work; work that is being captured is none."""
+    for stream in list(Stream.living.values()):
+        if stream.captured is None:
+            stream.synchronize()
+
+
 class Event:
     """A mark in a stream with the time when it was reached."""
 
@@ -107,7 +121,14 @@ class Event:
         self.reached_s: float | None = None
         self._is_reached = threading.Event()
 
+    def reach(self) -> None:
+        """As a node of a graph, each time anew."""
+        self.reached_s = time.perf_counter()
+
     def record(self, stream: Stream) -> None:
+        if stream.captured is not None:
+            stream.is_capture_broken = True  # CUDA takes it, as a wait within the graph; we mean a time
+            return
         self.stream, self.reached_s = stream, None
         self._is_reached = reached = threading.Event()
 

@@ -141,8 +141,7 @@ class Context:
     @staticmethod
     def synchronize() -> None:
         _current("cuCtxSynchronize")
-        for stream in list(standin_device.Stream.living.values()):
-            stream.synchronize()
+        standin_device.settle()
 
     @staticmethod
     def get_device() -> Device:
@@ -203,8 +202,7 @@ class DeviceAllocation:
         self._release()
 
     def _release(self) -> None:
-        for stream in list(standin_device.Stream.living.values()):
-            stream.synchronize()
+        standin_device.settle()
         if self._memory is not None:
             self._memory.free()
         self._memory = None
@@ -420,8 +418,7 @@ class PagelockedHostAllocation:
 
     def __del__(self) -> None:
         if getattr(self, "_memory", None) is not None and _dropped("cuMemFreeHost", self._owner):
-            for stream in list(standin_device.Stream.living.values()):
-                stream.synchronize()
+            standin_device.settle()
             self._memory.free()  # type: ignore[union-attr]
 
 
