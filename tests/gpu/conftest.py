@@ -1,14 +1,18 @@
-"""Own what tests on a real device share: the reason why there is none, the nets, and engines built by the command."""
+"""Own what tests on a real device share: why there is none, its context, kernels on it, nets, the engines."""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel_launchers import CudaLauncher
 
+from edgeseg.runtime.cuda import CudaContext, primary_context
+from edgeseg.runtime.kernels.compiling import compiled
 from edgeseg.trt_api import driver_state
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
@@ -19,13 +23,43 @@ NOT_HERE = ("does not take", "is not there: this device has", "needs 8.")
 Build = Callable[..., Path]
 
 
-def why_not(backend: str) -> str:
-    """What keeps a back end from running here; empty where nothing does."""
+def why_no_device(*modules: str) -> str:
+    """What keeps a device, PyCUDA or other modules from working here; empty where nothing does."""
     driver = driver_state()
     if not driver.is_working:
         return f"no GPU: {driver.reason}"
-    missing = [name for name in (MODULES[backend], "pycuda") if importlib.util.find_spec(name) is None]
+    missing = [name for name in (*modules, "pycuda") if importlib.util.find_spec(name) is None]
     return f"{missing[0]} is not installed" if missing else ""
+
+
+def why_not(backend: str) -> str:
+    """What keeps a back end from running here; empty where nothing does."""
+    return why_no_device(MODULES[backend])
+
+
+@pytest.fixture(scope="session")
+def cuda() -> CudaContext:
+    """The first device's context."""
+    reason = why_no_device()
+    if reason:
+        pytest.skip(reason)
+    return primary_context()
+
+
+@pytest.fixture(scope="session")
+def device_launcher(cuda: CudaContext) -> CudaLauncher:
+    """The kernels on that device, each source compiled once."""
+    driver = driver_state()
+    assert driver.compute_capability is not None
+    known = {"compute_capability": driver.compute_capability, "driver_version": driver.driver_version}
+    return CudaLauncher(cuda, functools.partial(compiled, **known))
+
+
+@pytest.fixture
+def launcher(device_launcher: CudaLauncher) -> Iterator[CudaLauncher]:
+    """The same for one test, whose inputs are freed behind it."""
+    yield device_launcher
+    device_launcher.forget()
 
 
 @pytest.fixture(scope="session", params=list(MODULES))

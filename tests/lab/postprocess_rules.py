@@ -18,7 +18,7 @@ from edgeseg.runtime.kernels.postprocess import Launch, MaskPointers, Postproces
 from edgeseg.runtime.layouts import stored_shape
 from edgeseg.spec import ClassSpec, HeadSpec, LabelSpec, UpsampleSpec
 
-__all__ = ["CROP", "LETTERBOX", "RULES", "PostprocessRules", "head", "ids_head", "noisy", "smooth"]
+__all__ = ["CROP", "LETTERBOX", "RULES", "PostprocessRules", "check_mask", "head", "ids_head", "noisy", "smooth"]
 
 Array = NDArray[Any]
 

@@ -19,7 +19,7 @@ from edgeseg.imaging import _native
 from edgeseg.imaging.formats import PIXEL_FORMATS
 from edgeseg.runtime.kernels.preprocess import PreprocessKernel
 
-__all__ = ["COLOURS", "DTYPES", "INTERPOLATIONS", "LAYOUTS", "PLACES", "PreprocessRules", "plan_of", "planes_of"]
+__all__ = ["PLACES", "PreprocessRules", "assert_same_bits", "expected_of", "plan_of", "planes_of"]
 
 INTERPOLATIONS, COLOURS = ("linear", "antialias"), ("RGB", "BGR", "GRAY")
 DTYPES, LAYOUTS = ("float32", "float16", "uint8", "int8"), ("NCHW", "NHWC")

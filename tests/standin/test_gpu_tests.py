@@ -14,8 +14,10 @@ SOME = "not rtx and (test_engine or small-fp32 or dla)"
 SECONDS = 120
 
 
-def run_gpu_tests(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/gpu", *words]
+def run_gpu_tests(
+    environment: dict[str, str], *words: str, where: str = "tests/gpu"
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", where, *words]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS)
 
 
@@ -27,7 +29,16 @@ def test_tests_for_a_device_pass_on_the_stand_in(device: Device) -> None:
     assert "DLA" in done.stdout  # what this device has not is passed over with a reason
 
 
+def test_rules_of_the_kernels_for_a_device_pass_on_the_stand_in(device: Device) -> None:
+    choice = "pitch or batch or matrix or lie or threshold or confidence or finished or overlay or leaves"
+    where = "tests/gpu/test_kernels.py"
+    done = run_gpu_tests(device.environment(cc="8.9", device="RTX 4090"), "-k", choice, where=where)
+    counts = re.search(r"(\d+) passed", done.stdout)
+    assert done.returncode == 0 and counts is not None, done.stdout
+    assert int(counts[1]) >= 150
+
+
 def test_tests_for_a_device_are_skipped_with_a_reason_where_there_is_none(device: Device) -> None:
-    done = run_gpu_tests(device.environment(has_driver=False), "-k", "small-fp32")
+    done = run_gpu_tests(device.environment(has_driver=False), "-k", "small-fp32 or one_class")
     assert done.returncode == 0 and "passed" not in done.stdout, done.stdout
     assert "no GPU: the CUDA driver cannot be loaded" in done.stdout
