@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from edgeseg.errors import EngineError, ShapeError
 from edgeseg.runtime.cuda import dlpack
-from edgeseg.runtime.cuda.buffers import DeviceTensor, PinnedMemory, packed_strides
+from edgeseg.runtime.cuda.buffers import DeviceTensor, packed_strides
 from edgeseg.runtime.cuda.calls import DriverCalls, driver_calls
 from edgeseg.runtime.cuda.handles import ContextHolder
 
@@ -53,7 +53,7 @@ def adopt(
     _check_wanted(tensor, shape, None if dtype is None else np.dtype(dtype), is_contiguous)
     if is_read_only and is_written:
         raise ShapeError("the device array is read-only", "give one that can be written to")
-    if not isinstance(tensor.origin, PinnedMemory):  # which the driver tells to be the host's
+    if not isinstance(source, DeviceTensor):  # ours may lie in mapped memory, which the driver tells to be the host's
         _check_device(holder, tensor.ptr, calls or driver_calls())
     return tensor
 
@@ -96,6 +96,7 @@ def _described(holder: ContextHolder, source: Any, reader_handle: int | None) ->
     """The tensor as the source tells it, and whether it is read-only."""
     if isinstance(source, DeviceTensor):
         source.check_open()
+        _check_ordinal(holder, source.ordinal, "the tensor")
         return replace(source, owner=source), False
     place = dlpack.place_of(source)
     if place is not None and place[0] in (dlpack.CUDA, dlpack.CUDA_MANAGED):
@@ -112,15 +113,18 @@ def _described(holder: ContextHolder, source: Any, reader_handle: int | None) ->
 def _taken(
     holder: ContextHolder, source: Any, place: tuple[int, int], reader_handle: int | None
 ) -> tuple[DeviceTensor, bool]:
-    if place[0] == dlpack.CUDA and place[1] != holder.ordinal:  # managed memory is every device's
-        raise EngineError(
-            f"the DLPack tensor is on device {place[1]}, expected device {holder.ordinal}", "move it there first"
-        )
+    if place[0] == dlpack.CUDA:  # managed memory is every device's
+        _check_ordinal(holder, place[1], "the DLPack tensor")
     taken = dlpack.take(source, stream=LEGACY_STREAM if reader_handle is None else reader_handle)
     return DeviceTensor(
         ptr=taken.ptr, shape=taken.shape, dtype=taken.dtype, pitches=taken.pitches, owner=taken.lease,
         stream_handle=LEGACY_STREAM if reader_handle is None else None, ordinal=holder.ordinal,
     ), taken.is_read_only  # fmt: skip
+
+
+def _check_ordinal(holder: ContextHolder, found: int, what: str) -> None:
+    if found != holder.ordinal:
+        raise EngineError(f"{what} is on device {found}, expected device {holder.ordinal}", "move it there first")
 
 
 def _told(told: dict[str, Any], source: object) -> DeviceTensor:

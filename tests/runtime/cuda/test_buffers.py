@@ -6,6 +6,7 @@ import ctypes
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -281,6 +282,13 @@ def test_our_own_tensor_goes_through_the_interface_unchanged(context: CudaContex
     calls.device_of = lambda ptr: 0  # type: ignore[method-assign]
     again = adopt(context, ours, calls=calls)
     assert (again.ptr, again.shape, again.pitches) == (ours.ptr, ours.shape, ours.pitches)
+
+
+def test_a_tensor_of_another_device_is_refused_without_asking_the_driver(context: CudaContext) -> None:
+    ours = DeviceTensor.empty(context, (3, 4), "int32")
+    assert ours.ordinal == context.ordinal == 0
+    with pytest.raises(EngineError, match="the tensor is on device 1, expected device 0"):
+        adopt(context, replace(ours, ordinal=1))
 
 
 @pytest.mark.parametrize(
