@@ -26,7 +26,7 @@ WHOLE = ["map 0", REGISTER, FRAME, UNREGISTER, "unmap 0"]
 #: of the header's structures on a 64-bit machine, as published for Jetson Linux 36
 SIZES = {PlaneParams: 232, MappedAddress: 72, SurfaceList: 384, Surface: 64}
 OFFSETS = """
-#define AT(form, field) printf("%zu ", offsetof(form, field))
+#define AT(form, field) printf("%zu %zu ", offsetof(form, field), sizeof(((form *)0)->field))
 #define P NvBufSurfacePlaneParams
 #define M NvBufSurfaceMappedAddr
 #define S NvBufSurfaceParams
@@ -61,11 +61,17 @@ def opened(lab: NvmmLab, context: CudaContext, *buffer: Any, **options: Any) -> 
     return NvmmFrame(context, *buffer, surfaces=nvbufsurface(str(lab.path)), calls=egl_calls(str(lab.path)), **options)
 
 
+def fields_of(form: type[ctypes.Structure]) -> list[int]:
+    """Of each field where it begins and how long it is."""
+    fields = [getattr(form, one[0]) for one in form._fields_]
+    return [number for one in fields for number in (one.offset, one.size)]
+
+
 def test_the_structures_are_laid_out_as_a_compiler_has_them(tmp_path: Path) -> None:
     program = compiled(DECLARATIONS + OFFSETS, tmp_path / "offsets")
     lines = subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout.splitlines()
     forms = list(SIZES)
-    ours = [[getattr(form, one[0]).offset for one in form._fields_] + [ctypes.sizeof(form)] for form in forms]
+    ours = [[*fields_of(form), ctypes.sizeof(form)] for form in forms]
     assert [list(map(int, line.split())) for line in lines] == ours
     assert [one[-1] for one in ours] == list(SIZES.values())
 

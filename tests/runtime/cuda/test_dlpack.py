@@ -96,7 +96,7 @@ HEADER = """
 #include <stddef.h>
 #include <stdio.h>
 #include <ATen/dlpack.h>
-#define AT(form, field) printf("%zu ", offsetof(form, field))
+#define AT(form, field) printf("%zu %zu ", offsetof(form, field), sizeof(((form *)0)->field))
 int main(void) {
     AT(DLTensor, data); AT(DLTensor, device); AT(DLTensor, ndim); AT(DLTensor, dtype); AT(DLTensor, shape);
     AT(DLTensor, strides); AT(DLTensor, byte_offset); printf("%zu\\n", sizeof(DLTensor));
@@ -114,6 +114,12 @@ int main(void) {
 """
 
 
+def fields_of(form: type[ctypes.Structure]) -> list[int]:
+    """Of each field where it begins and how long it is."""
+    fields = [getattr(form, one[0]) for one in form._fields_]
+    return [number for one in fields for number in (one.offset, one.size)]
+
+
 def test_the_structures_and_numbers_are_those_of_the_header(tmp_path: Path) -> None:
     torch, compiler = importlib.util.find_spec("torch"), shutil.which("cc")
     if torch is None or torch.origin is None or compiler is None:
@@ -125,7 +131,7 @@ def test_the_structures_and_numbers_are_those_of_the_header(tmp_path: Path) -> N
     )
     *lines, numbers = subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout.splitlines()
     forms = (dlpack.Tensor, dlpack.Managed, dlpack.ManagedVersioned, dlpack.Device, dlpack.DataType)
-    ours = [[getattr(form, one[0]).offset for one in form._fields_] + [ctypes.sizeof(form)] for form in forms]
+    ours = [[*fields_of(form), ctypes.sizeof(form)] for form in forms]
     assert [list(map(int, line.split())) for line in lines] == ours
     codes = {letter: code for code, letter in dlpack.KINDS.items()}
     assert list(map(int, numbers.split())) == [

@@ -26,7 +26,7 @@ __all__ = ["nvmm_library"]  # a fixture
 REGISTER, FRAME, UNREGISTER = f"register {IMAGE:x} 0", "frame 7fc0de000010 0 0", "unregister 7fc0de000010"
 HEADERS = [Path("/usr/local/cuda/include"), *map(Path, sorted(map(str, Path("/usr/local").glob("cuda-*/include"))))]
 OFFSETS = """
-#define AT(field) printf("%zu ", offsetof(CUeglFrame, field))
+#define AT(field) printf("%zu %zu ", offsetof(CUeglFrame, field), sizeof(((CUeglFrame *)0)->field))
 int main(void) {
     AT(frame.pPitch); AT(width); AT(height); AT(depth); AT(pitch); AT(planeCount); AT(numChannels); AT(frameType);
     AT(eglColorFormat); AT(cuFormat); printf("%zu ", sizeof(CUeglFrame));
@@ -65,7 +65,8 @@ def frame_offsets(path: Path, source: str, *flags: str) -> list[int]:
 
 
 def ours() -> list[int]:
-    return [getattr(EglFrame, one[0]).offset for one in EglFrame._fields_] + [ctypes.sizeof(EglFrame)]
+    fields = [getattr(EglFrame, one[0]) for one in EglFrame._fields_]
+    return [number for one in fields for number in (one.offset, one.size)] + [ctypes.sizeof(EglFrame)]
 
 
 def test_the_frame_is_laid_out_as_the_stand_in_has_it(tmp_path: Path) -> None:
