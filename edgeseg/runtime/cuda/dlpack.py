@@ -140,10 +140,19 @@ class _Lease:
 
 
 def place_of(source: Any) -> tuple[int, int] | None:
-    """The DLDeviceType and the device's number of a DLPack tensor; None: it is none."""
+    """The DLDeviceType and the device's number of a DLPack tensor; None: it is none.
+
+    Raises:
+        ShapeError: it is one without memory of a known kind, as torch's meta tensors are.
+    """
     if not hasattr(source, "__dlpack_device__"):
         return None
-    kind, ordinal = source.__dlpack_device__()
+    try:
+        kind, ordinal = source.__dlpack_device__()
+    except (BufferError, RuntimeError, ValueError) as error:
+        raise ShapeError(
+            f"{type(source).__name__} is no DLPack tensor ({error})", "give one in the memory of the host or a GPU"
+        ) from error
     return int(kind), int(ordinal)
 
 

@@ -517,6 +517,8 @@ def test_a_tensor_that_torch_does_not_give_is_refused_in_our_words() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(ShapeError, match=r"Tensor gives no DLPack tensor \(.*require.*\): detach it"):
         dlpack.take(torch.zeros(3, requires_grad=True))
+    with pytest.raises(ShapeError, match=r"Tensor is no DLPack tensor \(.*meta"):
+        is_on_device(torch.zeros(3, device="meta"))
 
 
 def test_planes_of_dlpack_tensors_are_a_picture(context: CudaContext) -> None:
