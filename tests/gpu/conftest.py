@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from kernel_launchers import CudaLauncher
 
 from edgeseg.runtime.cuda import CudaContext, primary_context
-from edgeseg.runtime.kernels.compiling import compiled
 from edgeseg.trt_api import driver_state
 
 MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
@@ -49,10 +47,7 @@ def cuda() -> CudaContext:
 @pytest.fixture(scope="session")
 def device_launcher(cuda: CudaContext) -> CudaLauncher:
     """The kernels on that device, each source compiled once."""
-    driver = driver_state()
-    assert driver.compute_capability is not None
-    known = {"compute_capability": driver.compute_capability, "driver_version": driver.driver_version}
-    return CudaLauncher(cuda, functools.partial(compiled, **known))
+    return CudaLauncher(cuda)
 
 
 @pytest.fixture

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 import pytest
-from kernel_lab import GUARD_BYTES, KERNELS, POISON, Guarded, Shim
+from kernel_lab import GUARD_BYTES, POISON, Guarded, Shim
 from numpy.typing import DTypeLike, NDArray
 
-from edgeseg.runtime.cuda import CudaContext, DeviceMemory, Module, Stream
-from edgeseg.runtime.kernels.preprocess import KERNELS as PREPROCESS_KERNELS
+from edgeseg.runtime.cuda import CudaContext, DeviceMemory, Stream
+from edgeseg.runtime.kernels.loading import KernelSet
 
 __all__ = ["CudaLauncher", "Launcher", "Room", "ShimLauncher"]
 
 pytest.register_assert_rewrite("preprocess_rules", "postprocess_rules")
-
-SOURCES = dict.fromkeys(PREPROCESS_KERNELS, "preprocess.cu")
-SOURCES |= dict.fromkeys(("corners", "mask", "confidence"), "postprocess.cu")
-SOURCES |= dict.fromkeys(("ids", "areas", "overlay"), "labels.cu")
 
 Params = NDArray[Any]
 
@@ -126,13 +121,11 @@ class CudaLauncher(Launcher):
     """The kernels as a device runs them, on one stream; the order of the threads is the device's.
 
     Args:
-        context: of the device.
-        compiled: gives a source's cubin for it.
+        context: of the device; the kernels are loaded as a session loads them.
     """
 
-    def __init__(self, context: CudaContext, compiled: Callable[..., bytes]) -> None:
-        self._context, self._compiled = context, compiled
-        self._modules: dict[str, Module] = {}
+    def __init__(self, context: CudaContext) -> None:
+        self._context, self._kernels = context, KernelSet(context)
         self._kept: list[DeviceMemory] = []
         self._staging = np.zeros(0, np.uint8)
         with context.current():
@@ -153,13 +146,8 @@ class CudaLauncher(Launcher):
     def launch(
         self, name: str, grid: tuple[int, ...], block: tuple[int, ...], params: Params, *, backwards: bool = False
     ) -> None:
-        source = SOURCES[name]
-        width, height, depth = (*block, *(1,) * (3 - len(block)))
         with self._context.current():
-            if source not in self._modules:
-                self._modules[source] = Module(self._context, self._compiled(KERNELS / source))
-            kernel = self._modules[source].kernel(f"edgeseg_{name}", params.dtype)
-            self._stream.launch(kernel, params, grid=grid, block=(width, height, depth))
+            self._stream.launch(self._kernels.bound(name, params, grid=grid, block=block))
             self._stream.synchronize()  # a kernel's fault is told where it is launched
 
     def forget(self) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from device_lab import Device
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,15 @@ def test_rules_of_the_kernels_for_a_device_pass_on_the_stand_in(device: Device) 
     assert int(counts[1]) >= 150
 
 
+def test_sessions_for_a_device_pass_on_the_stand_in(device: Device) -> None:
+    pytest.importorskip("torch")
+    done = run_gpu_tests(device.environment(cc="8.9", device="RTX 4090"), where="tests/gpu/test_session.py")
+    counts = re.search(r"(\d+) passed", done.stdout)
+    assert done.returncode == 0 and counts is not None, done.stdout
+    assert int(counts[1]) >= 40
+
+
 def test_tests_for_a_device_are_skipped_with_a_reason_where_there_is_none(device: Device) -> None:
-    done = run_gpu_tests(device.environment(has_driver=False), "-k", "small-fp32 or one_class")
+    done = run_gpu_tests(device.environment(has_driver=False), "-k", "small-fp32 or one_class or thread")
     assert done.returncode == 0 and "passed" not in done.stdout, done.stdout
     assert "no GPU: the CUDA driver cannot be loaded" in done.stdout
