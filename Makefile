@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_EXTRA ?=
 OUT ?= demo
 
-.PHONY: demo test lint bench sanitize test-zoo install train-demo nets-page precision-page tensorrt-page calib-data dist clean
+.PHONY: demo test lint bench sanitize test-gpu bench-gpu install-gpu test-zoo install train-demo nets-page precision-page tensorrt-page calib-data dist clean
 
 $(VENV)/.installed: setup.py pyproject.toml constraints.txt $(wildcard edgeseg/imaging/native/*)
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,24 @@ sanitize: install
 	$(SANITIZER) $(BIN)/pytest -q -n 2 -p no:cacheprovider -k "not jetson_orin" tests/imaging
 	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_preprocess.py --cases $(FUZZ_CASES)
 	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_postprocess.py --cases $(FUZZ_CASES)
+
+# On a machine with an NVIDIA GPU, see docs/gpu.md. PyCUDA is compiled: nvcc and g++ are needed.
+install-gpu: install
+	$(BIN)/python -m pip install --quiet $(PIP_EXTRA) -c constraints.txt -e ".[dev,cuda]"
+
+# What is missing is skipped with the reason. The first run has compiled the kernels, so no nvcc is watched in the second.
+MEMCHECK ?= $(shell command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)
+test-gpu: install
+	$(BIN)/python -m pytest -q -rs tests/gpu
+ifeq ($(MEMCHECK),)
+	@echo "compute-sanitizer is not found (it comes with CUDA; or give MEMCHECK=path): the kernels ran without it"
+else
+	$(MEMCHECK) --tool memcheck --error-exitcode 9 $(BIN)/python -m pytest -q -p no:cacheprovider tests/gpu/test_kernels.py
+endif
+
+# Needs the device to itself; writes benchmarks/results/gpu-<device>.json and .md, and the line in docs/gpu.md.
+bench-gpu: install
+	$(BIN)/python -m benchmarks.gpu
 
 # Public nets in an environment of their own, from PyTorch to masks; writes the table in docs/export.md. Needs Python
 # 3.11 or newer; about 10 minutes on two cores.
