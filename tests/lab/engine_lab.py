@@ -36,18 +36,49 @@ PRECISION = PrecisionSpec(kind="fp32", high_precision="fp32")
 Build = Callable[..., Path]
 
 
-def net(size: tuple[int | str, int | str] = SIZE_HW, *, seed: int = 0, is_half: bool = False) -> onnx.ModelProto:
-    """One 3x3 convolution from the image to the logits; these leave in float16, if ``is_half``."""
+def net(
+    size: tuple[int | str, int | str] = SIZE_HW,
+    *,
+    batch: int | str = 1,
+    seed: int = 0,
+    is_half: bool = False,
+    found: str = "",
+) -> onnx.ModelProto:
+    """One 3x3 convolution from the image to the logits.
+
+    Args:
+        size: names where a profile says how much; so ``batch``.
+        seed: of the weights.
+        is_half: whether the logits leave in float16.
+        found: ``beside`` the logits where they are above 0, or in the ``logits``: an output of any length.
+    """
     kernel = np.random.default_rng(seed).normal(size=(CLASSES, 3, 3, 3)).astype(np.float32)
     scores = "scores" if is_half else "logits"
     nodes = [helper.make_node("Conv", ["image", "kernel"], [scores], name="head", pads=[1, 1, 1, 1])]
     if is_half:
         nodes.append(helper.make_node("Cast", ["scores"], ["logits"], name="narrow", to=TensorProto.FLOAT16))
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, *size))
+    weights, outputs = [numpy_helper.from_array(kernel, "kernel")], []
+    if found:
+        nodes.append(helper.make_node("NonZero", ["logits"], ["where"], name="find"))
+        outputs = [helper.make_tensor_value_info("where", TensorProto.INT64, (4, "found"))]
+    if found == "logits":
+        weights.append(numpy_helper.from_array(np.array((1, CLASSES, SIZE_HW[0], -1)), "shape"))
+        nodes[0].output[0] = nodes[1].input[0] = "scores"
+        nodes.append(helper.make_node("Cast", ["where"], ["places"], name="widen", to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Reshape", ["places", "shape"], ["logits"], name="lay"))
+        outputs = []
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, (batch, 3, *size))
     kind = TensorProto.FLOAT16 if is_half else TensorProto.FLOAT
-    logits = helper.make_tensor_value_info("logits", kind, (1, CLASSES, *size))
-    graph = helper.make_graph(nodes, "net", [image], [logits], [numpy_helper.from_array(kernel, "kernel")])
+    logits = helper.make_tensor_value_info("logits", kind, (batch, CLASSES, *size))
+    graph = helper.make_graph(nodes, "net", [image], [logits, *outputs], weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
+
+
+def sides_of(profiles: tuple[ProfileSpec, ...]) -> list[int | str]:
+    """Batch, height and width: names of those that are not one number in all profiles."""
+    shapes = [shape for one in profiles for shape in (one.minimum, one.maximum)] or [(1, *SIZE_HW)]
+    sides = zip(("batch", "height", "width"), zip(*shapes, strict=True), strict=True)
+    return [name if len(set(found)) > 1 else found[0] for name, found in sides]
 
 
 @pytest.fixture(scope="session")
@@ -58,16 +89,19 @@ def builder_device(tmp_path_factory: pytest.TempPathFactory) -> Device:
 
 @pytest.fixture(scope="session")
 def build(builder_device: Device, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """``build(profiles=..., is_half=..., **options)`` -> an engine file with its sidecar; made once of each."""
+    """``build(profiles=..., is_half=..., found=..., **options)`` -> an engine file, made once of each."""
     folder = tmp_path_factory.mktemp("plans")
     known: dict[str, Path] = {}
 
-    def build(*, profiles: tuple[ProfileSpec, ...] = (), is_half: bool = False, **options: Any) -> Path:
-        words = repr((profiles, is_half, options))
+    def build(
+        *, profiles: tuple[ProfileSpec, ...] = (), is_half: bool = False, found: str = "", **options: Any
+    ) -> Path:
+        words = repr((profiles, is_half, found, options))
         if words not in known:
             path = folder / f"{len(known)}.engine"
-            onnx_path, size = folder / "net.onnx", ("height", "width") if profiles else SIZE_HW
-            onnx_path.write_bytes(net(size, is_half=is_half).SerializeToString())
+            onnx_path, (batch, *size) = folder / "net.onnx", sides_of(profiles)
+            graph = net((size[0], size[1]), batch=batch, is_half=is_half, found=found)
+            onnx_path.write_bytes(graph.SerializeToString())
             with builder_device.inside(version=BUILT_IN), pytest.MonkeyPatch.context() as patch:
                 for name in ("PYTHONPATH", "LD_LIBRARY_PATH"):  # the plan is built in a child of this process
                     patch.setenv(name, builder_device.environment()[name])

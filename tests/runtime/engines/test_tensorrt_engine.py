@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from edgeseg.builder.backends.tensorrt import TensorRTBackend
 from edgeseg.errors import EngineError, MissingPackageError
 from edgeseg.files import sha256_of, sha256_of_file
 from edgeseg.runtime.engines.tensorrt import TensorRTEngine
+from edgeseg.runtime.engines.trt_context import make_context, reason_against_capture
 from edgeseg.runtime.engines.trt_plan import deserialise, make_runtime
 from edgeseg.spec import ClassSpec, EngineSpec, HeadSpec, InputSpec, IOTensor, LabelSpec, ModelSpec, PrecisionSpec
 from edgeseg.trt_api import driver_state, load_api
@@ -116,3 +118,43 @@ def test_what_tensorrt_cannot_load_is_refused_with_its_last_words(spec: EngineSp
     api.log.clear()
     with pytest.raises(EngineError, match="CUDA driver version is insufficient"):
         deserialise(api, make_runtime(api, spec), built.plan, spec)
+
+
+class EngineOfRtx:
+    """Has TensorRT-RTX's way to a context; takes a strategy, or keeps its own as bindings do that return False."""
+
+    streamable_weights_size = 0
+
+    def __init__(self, *, is_willing: bool = True) -> None:
+        disabled = load_api("tensorrt-rtx").module.CudaGraphStrategy.DISABLED
+        kind = SimpleNamespace if is_willing else type("Refusing", (), {"__setattr__": lambda *_: None})
+        self.config = kind()
+        self.config.__dict__["cuda_graph_strategy"] = disabled
+        self.given: list[Any] = []
+
+    def create_runtime_config(self) -> Any:
+        return self.config
+
+    def create_execution_context(self, *words: Any) -> str:
+        self.given.append(words)
+        return "context"
+
+
+def test_rtx_captures_by_itself_where_that_is_asked_for() -> None:
+    api, engine = load_api("tensorrt-rtx"), EngineOfRtx()
+    assert make_context(api, engine, has_own_graphs=True) == "context"
+    assert engine.given == [(engine.config,)]
+    assert engine.config.cuda_graph_strategy == api.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+    assert reason_against_capture(api, engine, has_own_graphs=True) == "TensorRT-RTX captures by itself"
+
+
+def test_rtx_is_left_alone_where_its_graphs_are_not_asked_for() -> None:
+    api, engine = load_api("tensorrt-rtx"), EngineOfRtx()
+    make_context(api, engine, has_own_graphs=False)
+    assert engine.given == [()]
+    assert reason_against_capture(api, engine, has_own_graphs=False) == ""
+
+
+def test_a_strategy_that_rtx_does_not_take_is_an_error() -> None:
+    with pytest.raises(EngineError, match=r"tensorrt-rtx .* refuses CUDA graphs .*: turn them off"):
+        make_context(load_api("tensorrt-rtx"), EngineOfRtx(is_willing=False), has_own_graphs=True)
