@@ -11,6 +11,7 @@ from edgeseg.cli.console import count_bar
 
 if TYPE_CHECKING:
     from edgeseg.runtime.loop import LoopStats
+    from edgeseg.runtime.session import Session
 
 
 @click.command()
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     "--alpha", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Weight of the class colours."
 )
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the engine; all cores without it.")
+@click.option(
+    "--cuda-graphs/--no-cuda-graphs",
+    default=None,
+    help="Launch a frame's work on a GPU as one CUDA graph.  [default: where the engine allows]",
+)
 @click.option("--stats/--no-stats", default=True, show_default=True, help="Print latency at the end.")
 def run(
     engine: Path,
@@ -34,6 +40,7 @@ def run(
     policy: Literal["all", "latest"] | None,
     alpha: float,
     threads: int | None,
+    cuda_graphs: bool | None,
     stats: bool,
 ) -> None:
     """Run an engine over a source and give the masks to sinks.
@@ -50,9 +57,15 @@ def run(
     frames_in = open_source(source)
     # a live source is read one frame at a time: a frame in flight would wait for the next one's arrival
     with (
-        Session(engine, depth=1 if frames_in.is_live else 2, threads=threads) as session,
+        Session(
+            engine, depth=1 if frames_in.is_live else 2, threads=threads, graphs=cuda_graphs is not False
+        ) as session,
         open_sinks(sinks, session.spec.model.labels, fps=frames_in.fps, alpha=alpha) as opened,
     ):
+        if cuda_graphs is not None and not session.is_on_device:
+            raise EdgesegError(
+                f"{engine} runs on the CPU, without CUDA", "leave --cuda-graphs and --no-cuda-graphs out"
+            )
         chosen = policy or ("latest" if frames_in.is_live else "all")
         try:
             with count_bar("masks", total=frames_in.length) as show:
@@ -62,7 +75,18 @@ def run(
             raise EdgesegError(
                 f"interrupted after {done} masks", "what was written is whole; run it again for the rest"
             ) from None
+        on_device = _device_line(session) if session.is_on_device else ""
     _print_result(result, sinks, with_stats=stats)
+    if stats and on_device:
+        click.echo(on_device)
+
+
+def _device_line(session: Session) -> str:
+    """What a frame cost of CUDA, in the mean, and whether graphs were in use."""
+    done, frames = session.counters, max(session.latency.count("total"), 1)
+    figures = f"{done.bytes_in / frames / 1e6:.2f} MB in, {done.bytes_out / frames / 1e6:.2f} MB out"
+    calls = f"{done.launches / frames:.1f} launches, {done.synchronisations / frames:.1f} waits"
+    return f"CUDA, a frame: {figures}, {calls}; graphs: {session.graph_state}"
 
 
 def _print_result(result: LoopStats, sinks: tuple[str, ...], *, with_stats: bool) -> None:

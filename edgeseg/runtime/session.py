@@ -18,6 +18,7 @@ from edgeseg.latency import LatencyLog
 from edgeseg.runtime.cuda import Counters
 from edgeseg.runtime.engines import Engine, load_engine
 from edgeseg.runtime.pipelines import BorrowedMask, FrameForm, Segmented, Wanted, pipeline_of
+from edgeseg.runtime.pipelines.device import DevicePipeline
 from edgeseg.spec import EngineSpec
 
 __all__ = ["BorrowedMask", "Segmented", "Session", "Wanted"]
@@ -105,6 +106,11 @@ class Session:
         return len(self._pending)
 
     @property
+    def is_on_device(self) -> bool:
+        """Whether pixels and engine are on a CUDA device."""
+        return isinstance(self._pipeline, DevicePipeline)
+
+    @property
     def input_hw(self) -> tuple[int, int]:
         """Height and width of the net's input."""
         return self._pipeline.input_hw
@@ -121,11 +127,11 @@ class Session:
         Raises:
             EngineError: the engine runs on the CPU.
         """
-        return self._pipeline.counters
+        return self._on_device().counters
 
     def reset_counters(self) -> None:
         """Count anew from 0; see ``counters``."""
-        self._pipeline.reset_counters()
+        self._on_device().reset_counters()
 
     def resize_input(self, size_hw: tuple[int, int]) -> None:
         """Let the engine take frames at another size from now on, one that its profiles allow; see ``input_hw``.
@@ -237,8 +243,8 @@ class Session:
         Raises:
             EngineError: nothing was submitted, the engine failed, or it runs on the CPU.
         """
-        flight = self._take()
-        masks = self._pipeline.borrow(flight.slot)
+        pipeline, flight = self._on_device(), self._take()
+        masks = pipeline.borrow(flight.slot)
         self._add_total(flight)
         return masks
 
@@ -277,6 +283,11 @@ class Session:
 
     def _add_total(self, flight: _InFlight) -> None:
         self.latency.add("total", (time.perf_counter() - flight.started_s) * 1e3)
+
+    def _on_device(self) -> DevicePipeline:
+        if not isinstance(self._pipeline, DevicePipeline):
+            raise EngineError(f"an engine of {self.spec.backend} runs on the CPU, without CUDA", "take result() there")
+        return self._pipeline
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -8,7 +8,9 @@ import pytest
 
 from edgeseg import Session
 from edgeseg.errors import EngineError, ShapeError
+from edgeseg.imaging.overlay import Overlay
 from edgeseg.runtime.engines import load_engine
+from edgeseg.runtime.session import Wanted
 
 
 def frames(count: int, size_hw: tuple[int, int] = (90, 160)) -> list[np.ndarray]:
@@ -161,3 +163,50 @@ def test_an_nv12_frame_gives_the_mask_of_its_bgr_picture_but_for_chroma(chain: A
         mask = session.segment(nv12, pixel_format="NV12")
         assert mask.shape == (90, 160)
         assert np.mean(mask == session.segment(bgr)) > 0.95
+
+
+def test_all_that_is_wanted_comes_beside_the_mask(chain: Any) -> None:
+    frame = frames(1)[0]
+    with Session(chain.fp32) as session:
+        mask, labels = session.segment(frame), session.spec.model.labels
+    overlay = Overlay(labels, alpha=0.25)
+    with Session(chain.fp32, wanted=Wanted(confidence=True, areas=True, overlay=overlay)) as session:
+        session.submit(frame)
+        drawn_into = frame.copy()
+        frame[:] = 0  # the caller's again
+        found = session.result_all()
+    np.testing.assert_array_equal(found.mask, mask)
+    np.testing.assert_array_equal(found.areas, np.bincount(mask.ravel(), minlength=256))
+    np.testing.assert_array_equal(found.picture, overlay.blend(drawn_into, mask))
+    assert found.confidence is not None and found.confidence.shape == mask.shape and found.confidence.max() > 100
+
+
+def test_what_needs_a_device_is_refused_on_the_cpu_with_what_to_do(chain: Any) -> None:
+    frame = frames(1)[0]
+    with Session(chain.fp32) as session:
+        assert not session.is_on_device and session.graph_state == "off: the engine runs on the CPU"
+        with pytest.raises(EngineError, match="2 frames in a batch, a CPU engine takes 1: submit them one by one"):
+            session.submit_batch([frame, frame])
+        with pytest.raises(EngineError, match="openvino runs on the CPU, without CUDA"):
+            session.reset_counters()
+        with pytest.raises(EngineError, match="openvino runs on the CPU, without CUDA"):
+            assert session.counters
+        with pytest.raises(EngineError, match="build one for that"):
+            session.resize_input((32, 32))
+        session.resize_input(session.input_hw)
+        session.submit_batch([frame])
+        with pytest.raises(EngineError, match=r"take result\(\)"):
+            session.borrow()
+        assert session.result().shape == frame.shape[:2], "it is still owed"
+    with pytest.raises(EngineError, match="openvino runs on the CPU"):
+        Session(chain.fp32, wanted=Wanted(on_device=True))
+
+
+def test_a_frame_in_device_memory_is_refused_on_the_cpu(chain: Any) -> None:
+    class OnDevice:
+        @property
+        def __cuda_array_interface__(self) -> dict[str, Any]:
+            return {"shape": (4, 4, 3), "typestr": "|u1", "data": (0x1000, False), "version": 3}
+
+    with Session(chain.fp32) as session, pytest.raises(ShapeError, match="copy it to the host"):
+        session.segment(OnDevice())  # type: ignore[arg-type]

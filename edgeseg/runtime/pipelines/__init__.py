@@ -7,6 +7,8 @@ from edgeseg.latency import LatencyLog
 from edgeseg.runtime.engines.base import Engine
 from edgeseg.runtime.engines.device import DeviceEngine
 from edgeseg.runtime.pipelines.base import BorrowedMask, FrameForm, Pipeline, Segmented, Wanted
+from edgeseg.runtime.pipelines.device import DevicePipeline
+from edgeseg.runtime.pipelines.host import HostPipeline
 
 __all__ = ["BorrowedMask", "FrameForm", "Pipeline", "Segmented", "Wanted", "pipeline_of"]
 
@@ -20,11 +22,7 @@ def pipeline_of(
         EngineError: the device has no memory for it, or no kernels; or results are to stay on a device that is none.
     """
     if isinstance(engine, DeviceEngine):
-        from edgeseg.runtime.pipelines.device import DevicePipeline
-
         return DevicePipeline(engine, graphs=graphs, wanted=wanted, latency=latency, is_debug=is_debug)
     if wanted.on_device:
         raise EngineError(f"results are to stay on a device, and {engine.spec.backend} runs on the CPU", "ask for none")
-    from edgeseg.runtime.pipelines.host import HostPipeline
-
     return HostPipeline(engine, threads=threads, wanted=wanted, latency=latency)

@@ -12,7 +12,7 @@ from edgeseg.imaging.formats import ColourMatrix, Picture, PixelFormat
 from edgeseg.imaging.overlay import Overlay
 from edgeseg.imaging.postprocess import Areas, Confidence, Mask
 from edgeseg.imaging.preprocess import Frame
-from edgeseg.runtime.cuda import Counters, DeviceTensor
+from edgeseg.runtime.cuda import DeviceTensor
 
 __all__ = ["BorrowedMask", "FrameForm", "Pipeline", "Segmented", "Wanted"]
 
@@ -138,10 +138,6 @@ class Pipeline(ABC):
         """
 
     @abstractmethod
-    def borrow(self, slot: int) -> list[BorrowedMask]:
-        """Wait for a started slot, and give its masks where they lie."""
-
-    @abstractmethod
     def resize_input(self, size_hw: tuple[int, int]) -> None:
         """Take another size of the net's input for the frames that are started from now on."""
 
@@ -149,15 +145,6 @@ class Pipeline(ABC):
     @abstractmethod
     def graph_state(self) -> str:
         """Whether CUDA graphs are in use, and why not where they are not."""
-
-    @property
-    @abstractmethod
-    def counters(self) -> Counters:
-        """What was asked of CUDA since the last reset."""
-
-    @abstractmethod
-    def reset_counters(self) -> None:
-        """Count anew from 0."""
 
     @abstractmethod
     def close(self) -> None:

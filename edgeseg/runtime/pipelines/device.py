@@ -93,6 +93,7 @@ class DevicePipeline(Pipeline):
             return [self._segmented(chosen, one, out) for one, out in zip(places, outs, strict=True)]
 
     def borrow(self, slot: int) -> list[BorrowedMask]:
+        """Wait for a started slot, and give its masks where they lie."""
         chosen = self._slots[slot]
         with self._cuda.current(), stage("edgeseg result"):
             self._wait(chosen)
@@ -113,9 +114,11 @@ class DevicePipeline(Pipeline):
 
     @property
     def counters(self) -> Counters:
+        """What was asked of CUDA since the last reset, and what is alive."""
         return self._cuda.counters()
 
     def reset_counters(self) -> None:
+        """Count anew from 0."""
         self._cuda.reset_counters()
 
     def close(self) -> None:

@@ -13,10 +13,9 @@ from edgeseg.imaging.geometry import Placement
 from edgeseg.imaging.postprocess import MaskMaker
 from edgeseg.imaging.preprocess import Frame, Preprocessor, Tensor
 from edgeseg.latency import LatencyLog
-from edgeseg.runtime.cuda import Counters
 from edgeseg.runtime.device_frames import is_on_device
 from edgeseg.runtime.engines.base import Engine
-from edgeseg.runtime.pipelines.base import BorrowedMask, FrameForm, Pipeline, Segmented, Wanted
+from edgeseg.runtime.pipelines.base import FrameForm, Pipeline, Segmented, Wanted
 
 __all__ = ["HostPipeline"]
 
@@ -62,19 +61,9 @@ class HostPipeline(Pipeline):
         with self._latency.timed("post"):
             return [self._segmented(slot, outs[0])]
 
-    def borrow(self, slot: int) -> list[BorrowedMask]:
-        raise EngineError(f"the mask of slot {slot} is on the CPU, where none is lent", "take result(), with out=")
-
     def resize_input(self, size_hw: tuple[int, int]) -> None:
         if size_hw != self.input_hw:
             raise EngineError(f"the engine takes {self.input_hw} (height, width), not {size_hw}", "build one for that")
-
-    @property
-    def counters(self) -> Counters:
-        raise EngineError("there is no CUDA to count where the engine runs on the CPU", "read session.latency")
-
-    def reset_counters(self) -> None:
-        raise EngineError("there is no CUDA to count where the engine runs on the CPU", "read session.latency")
 
     def close(self) -> None:
         """Everything is the engine's."""
