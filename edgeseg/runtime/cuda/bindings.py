@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -29,8 +30,9 @@ def call(api: Any, name: str, *arguments: Any) -> Any:
             f"cuda-bindings cannot call {name} ({error})", "install the cuda-bindings of the driver's CUDA release"
         ) from error
     if code != api.CUresult.CUDA_SUCCESS:
-        _, words = api.cuGetErrorString(code)
-        raise EngineError(f"{name} failed: {words.decode()}", "close other programs on the GPU, or restart this one")
+        _, words = api.cuGetErrorString(code)  # None of a code that this driver does not know
+        told = words.decode() if words else str(code)
+        raise EngineError(f"{name} failed: {told}", "close other programs on the GPU, or restart this one")
     return given[0] if given else None
 
 
@@ -39,6 +41,8 @@ class Owned:
 
     def __init__(self, thing: Any, destroy: Callable[[Any], object]) -> None:
         self.thing, self._destroy = thing, destroy
+        self._pid = os.getpid()
 
     def __del__(self) -> None:
-        self._destroy(self.thing)  # what it tells is of earlier work, which others are told of
+        if self._pid == os.getpid():  # in a fork it is the parent's
+            self._destroy(self.thing)  # what it tells is of earlier work, which others are told of
