@@ -59,8 +59,8 @@ def measured(runs: int, turns: int, *, is_small: bool) -> dict[str, Any]:
     small = Sizes(camera_hw=(72, 128), net_hw=(32, 64), scores_hw=((8, 16), (16, 32)))
     sizes, cuda = small if is_small else Sizes(), primary_context()
     with cuda.current():
-        small_clock = {"held_bytes": 1 << 16, "round_runs": 2}
-        clock = Clock(cuda, Stream(cuda), **(small_clock if is_small else {}))
+        stream = Stream(cuda)
+        clock = Clock(cuda, stream, held_bytes=1 << 16, round_runs=2) if is_small else Clock(cuda, stream)
         uploader, cache = Uploader(cuda, clock.stream), 1 << 16 if is_small else cache_bytes(cuda)
         copy_bytes_per_s = clock.copy_bytes_per_s(runs)
         method = {"runs": runs, "turns": turns, "cache_bytes": cache, "copy_bytes_per_s": copy_bytes_per_s}

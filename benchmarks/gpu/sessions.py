@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable
@@ -69,7 +70,7 @@ class SessionBench:
         return TorchEngine(net(CLASSES, image.size_hw[0] // scores_hw[0]), spec, slots=slots, cuda=self.cuda)
 
     def _engine(self) -> dict[str, Any]:
-        with self._made(1) as engine, self.cuda.current():
+        with contextlib.closing(self._made(1)) as engine, self.cuda.current():
             timing = self.clock.timed(lambda index, stream: engine.enqueue(0, stream), sets=1, runs=self.frames)
         return {"median_ms": timing.median_ms, "p99_ms": timing.percentile_ms(99), "count": len(timing.samples_ms)}
 
@@ -101,7 +102,7 @@ class SessionBench:
     def _host(self, frame: NDArray[np.uint8], graphs: bool) -> dict[str, Any]:
         with Session(self._made(1), graphs=graphs) as session:
             with self.cuda.current():
-                on_device = Uploader(self.cuda, self.clock.stream).put(frame)
+                on_device: Any = Uploader(self.cuda, self.clock.stream).put(frame)
             samples = []
             for _ in range(WARM_UP + self.frames):
                 start_s = time.perf_counter()

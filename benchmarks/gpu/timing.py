@@ -56,8 +56,8 @@ class Clock:
     stream: Stream
     held_bytes: int = 256 << 20
     round_runs: int = ROUND
-    _buffers: list[DeviceTensor] = field(default_factory=list)
-    _events: list[Event] = field(default_factory=list)
+    _buffers: list[DeviceTensor] = field(init=False)
+    _events: list[Event] = field(init=False)
 
     def __post_init__(self) -> None:
         self._buffers = [DeviceTensor.empty(self.cuda, (self.held_bytes,), "uint8") for _ in range(2)]

@@ -156,13 +156,14 @@ class TorchEngine(DeviceEngine):
     def _made(self, image: InputSpec, head: HeadSpec) -> _Slot:
         batch, height, width = image.profile.maximum if image.profile else (1, *image.size_hw)
         pixels = batch * height * width
-        sizes = (pixels * image.channels * np.dtype(image.dtype).itemsize,)
-        sizes += (pixels // self._step**2 * head.channels * np.dtype(head.dtype).itemsize,)
-        memory = tuple(DeviceMemory(self.cuda, size) for size in sizes)
+        memory = (
+            DeviceMemory(self.cuda, pixels * image.channels * np.dtype(image.dtype).itemsize),
+            DeviceMemory(self.cuda, pixels // self._step**2 * head.channels * np.dtype(head.dtype).itemsize),
+        )
         import torch
 
         pool = None if is_standin() else torch.cuda.MemPool()
-        one = _Slot((memory[0], memory[1]), (None, None), (None, None), pool)  # type: ignore[arg-type]
+        one = _Slot(memory, (None, None), (None, None), pool)  # type: ignore[arg-type]
         self._shape(one, (image.shape, head.shape), (image.dtype, head.dtype))
         return one
 
@@ -197,7 +198,7 @@ def torch_view(tensor: DeviceTensor) -> Any:
     if not is_standin():
         return torch.as_tensor(tensor, device="cuda")
     memory = (ctypes.c_uint8 * tensor.nbytes).from_address(tensor.ptr)
-    return torch.from_numpy(np.frombuffer(memory, tensor.dtype).reshape(tensor.shape))
+    return torch.from_numpy(np.frombuffer(memoryview(memory), tensor.dtype).reshape(tensor.shape))
 
 
 class HostSide(Engine):
