@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ import pytest
 from kernel_lab import Shim
 from numpy.typing import NDArray
 from stream_lab import LabDriver, context_of
-from stream_objects import LabFunction, LabModule, LabStream
+from stream_objects import LabFunction, LabMark, LabModule, LabStream
 from torch_engine import engine_spec
 
 from edgeseg.errors import EngineError
@@ -29,6 +29,7 @@ from edgeseg.runtime.sizes import model_at
 from edgeseg.spec import EngineSpec, HeadSpec, InputSpec, ProfileSpec
 
 __all__ = [
+    "ForeignArray",
     "LabEngine",
     "SessionLab",
     "assert_nothing_is_left",
@@ -193,11 +194,48 @@ def _shaped(tensor: DeviceTensor, shape: tuple[int, ...]) -> DeviceTensor:
     return replace(tensor, shape=shape, pitches=packed_strides(shape, tensor.dtype))
 
 
+class LabCalls:
+    """The driver's functions that PyCUDA has not, on the lab's streams and memory."""
+
+    def __init__(self, lab: SessionLab) -> None:
+        self._lab = lab
+
+    def device_of(self, ptr: int) -> int | None:
+        found = any(begin <= ptr < begin + block.nbytes for begin, block in self._lab.blocks.items())
+        return 0 if found else None
+
+    def let_wait(self, reader: int, foreign: int) -> None:
+        queues = {0x5EED00 + one.number: one for one in self._lab.queues}
+        mark = LabMark()
+        queues[foreign].give(mark)
+        queues[reader].give((mark,))
+
+
+@dataclass
+class ForeignArray:
+    """What torch or CuPy would give: memory of the lab's device, and the stream that is still writing it."""
+
+    tensor: DeviceTensor
+    stream: Stream | None = None
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        told = self.tensor.__cuda_array_interface__
+        return told | {"stream": None if self.stream is None else self.stream.handle}
+
+
 @pytest.fixture
-def session_lab(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SessionLab]]:
+def session_lab(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SessionLab]:
     """``session_lab(seed)``: a device whose modules need no compiler."""
     monkeypatch.setattr("edgeseg.runtime.kernels.loading.compiled", lambda source, **_: source.stem.encode())
-    yield lambda seed=0, **options: SessionLab(shim, seed, **options)
+
+    def make(seed: int = 0, **options: Any) -> SessionLab:
+        lab = SessionLab(shim, seed, **options)
+        for module in ("foreign", "streams"):
+            monkeypatch.setattr(f"edgeseg.runtime.cuda.{module}.driver_calls", lambda: LabCalls(lab))
+        return lab
+
+    return make
 
 
 def engine_on(lab: SessionLab, **options: Any) -> LabEngine:
@@ -211,6 +249,8 @@ def assert_nothing_is_left(lab: SessionLab) -> None:
     """Of all that was made on the device, after the sessions are closed."""
     gc.collect()
     if lab.context is not None:
+        with contextlib.suppress(EngineError), lab.context.current():
+            pass  # which frees what was dropped
         live = lab.context.counters().live
         with contextlib.suppress(EngineError):  # of a lost device, told a second time
             lab.context.release()

@@ -127,7 +127,7 @@ class LabDriver:
     def get_attribute(self, name: str) -> int:
         return int(name == "can map" or self.is_integrated)
 
-    def Stream(self) -> LabStream:
+    def Stream(self, flags: int = 0) -> LabStream:
         return LabStream(self)
 
     def Event(self, flags: int = 0) -> LabEvent:

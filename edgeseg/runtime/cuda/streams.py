@@ -49,13 +49,20 @@ class Event(Handle):
         return float(self.raw.time_since(earlier.raw))
 
 
+NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
+
+
 class Stream(Handle):
-    """A queue of the device's work, never the default one. What is given to it must live until the work is done."""
+    """A queue of the device's work, never the default one. What is given to it must live until the work is done.
+
+    It takes no heed of the legacy default stream, where other libraries work unless told otherwise and which would let
+    all streams wait for one another: ``wait_for_foreign`` is for that.
+    """
 
     kind: ClassVar[HandleKind] = "stream"
 
     def __init__(self, holder: ContextHolder) -> None:
-        super().__init__(holder, holder.driver.Stream())
+        super().__init__(holder, holder.driver.Stream(NON_BLOCKING))
 
     @property
     def handle(self) -> int:

@@ -76,7 +76,8 @@ class DevicePipeline(Pipeline):
         if self._is_debug:
             chosen.check_lent()
         with self._cuda.current(), stage("edgeseg submit"):
-            pictures = [given_picture(self._cuda, frame, form) for frame in frames]
+            handle = chosen.stream.handle
+            pictures = [given_picture(self._cuda, frame, form, reader_handle=handle) for frame in frames]
             scores_hw = self._engine.set_shape(slot, batch=len(frames), size_hw=self.input_hw)
             chosen.take_shape((len(frames), self.input_hw))
             key = (self.input_hw, *(one.key for one in pictures))
@@ -198,11 +199,12 @@ class DevicePipeline(Pipeline):
         """Into the caller's device memory; nothing of it is in flight when this returns."""
         if out is None or not is_on_device(out):
             raise EngineError("masks stay on the device here", "take borrow(), or give out= in device memory")
-        target = adopt(self._cuda, out, shape=place.shape, dtype=np.uint8, is_written=True)
+        stream = slot.stream
+        target = adopt(self._cuda, out, shape=place.shape, dtype=np.uint8, is_written=True, reader_handle=stream.handle)
         if target.stream_handle is not None:
-            slot.stream.wait_for_foreign(target.stream_handle)
-        slot.stream.copy_across(target, slot.device(place))
-        slot.stream.synchronize()
+            stream.wait_for_foreign(target.stream_handle)
+        stream.copy_across(target, slot.device(place))
+        stream.synchronize()
         return out
 
     def _taken(self) -> str:

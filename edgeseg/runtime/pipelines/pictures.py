@@ -54,15 +54,20 @@ class GivenPicture:
         return self.case, self.shapes, self.pointers
 
 
-def given_picture(cuda: CudaContext, frame: Picture, form: FrameForm) -> GivenPicture:
+def given_picture(cuda: CudaContext, frame: Picture, form: FrameForm, *, reader_handle: int) -> GivenPicture:
     """Look at a frame, and refuse what is none. Needs the context current.
 
+    Args:
+        cuda: the context that will read it.
+        frame: in host or device memory.
+        form: of the frame.
+        reader_handle: of the stream that will read it.
     Raises:
         ShapeError: not a frame of that form.
         EngineError: memory of another device.
     """
     if is_on_device(frame):
-        planes = device_planes(cuda, frame, form.pixel_format)
+        planes = device_planes(cuda, frame, form.pixel_format, reader_handle=reader_handle)
         case, shapes = PictureCase(size_wh_of(planes), form), tuple(plane.shape for plane in planes)
         return GivenPicture(case, planes, shapes, pointers_of(planes), streams_of(planes))
     arrays = planes_of(frame, form.pixel_format)

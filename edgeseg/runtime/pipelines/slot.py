@@ -104,9 +104,8 @@ class Slot:
     def wait(self) -> tuple[float, ...]:
         """Wait for what was started; return the milliseconds of the stages."""
         work = self.running
-        self._pictures = ()
         self._done.synchronize()
-        self._is_in_flight = False
+        self._is_in_flight, self._pictures = False, ()  # what was read there may go now
         return (self._marks if work.graph_marks is None else work.graph_marks).ms()
 
     def host(self, place: Place) -> NDArray[Any]:

@@ -17,7 +17,7 @@ from edgeseg.errors import EdgesegError, EngineError
 from edgeseg.runtime.session import Session
 
 SEEDS = st.integers(0, 2**32 - 1)
-QUICKLY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICKLY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIZES = ((30, 40), (12, 18))
 
 

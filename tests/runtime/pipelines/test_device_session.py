@@ -21,7 +21,7 @@ from edgeseg.runtime.session import Session, Wanted
 
 SEEDS = st.integers(0, 2**32 - 1)
 #: the lab's fixture makes a new device for each example
-QUICKLY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICKLY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SIZES_WH = ((40, 30), (64, 48), (18, 12))
 
 
