@@ -144,9 +144,19 @@ def test_the_profile_stays_as_long_as_it_takes_the_shape(opened: Open, monkeypat
     spy = Spy(monkeypatch, "set_optimization_profile_async")
     both = (64, 64)
     with engine.cuda.current():
-        for size_hw in (both, (96, 160), both, (48, 64), (32, 32), both):
+        for size_hw in (both, (96, 160), both, (96, 64), both, (32, 32), both):
             engine.set_shape(0, batch=1, size_hw=size_hw)
     assert [words[0] for words in spy.calls] == [1, 0]
+
+
+def test_a_slot_begins_in_the_first_profile_that_takes_the_models_size(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(profiles=(SMALL, WIDE))  # which builds it, elsewhere
+    spy = Spy(monkeypatch, "set_optimization_profile_async")
+    opened(slots=2, profiles=(SMALL, WIDE))
+    looked_at, begun = [0, 1], [0, 0]  # the first slot asks every profile how large tensors get
+    assert [words[0] for words in spy.calls] == looked_at + begun
 
 
 @pytest.mark.parametrize(

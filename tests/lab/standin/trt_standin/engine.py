@@ -179,6 +179,8 @@ class IExecutionContext(Bound):
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
         if not 0 <= profile_index < self._engine.num_optimization_profiles:
             return self._refuse("setOptimizationProfileAsync: Error Code 3: (profileIndex is out of range)")
+        if profile_index != self._profile:
+            self._addresses.clear()  # each profile has its own
         self._profile = profile_index
         self._shapes = {one.name: tuple(one.shape) for one in self._engine._plan.io if one.mode == "INPUT"}
         return True
