@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -319,6 +320,21 @@ def test_what_is_dropped_while_work_is_captured_is_freed_behind_it(lab: LabDrive
 
         with capture(stream, work):
             assert lab.living["device"] == 1
+
+
+def test_other_threads_free_what_they_close_while_one_captures(lab: LabDriver, context: CudaContext) -> None:
+    with Stream(context) as stream, DeviceMemory(context, 4) as memory:
+        other = DeviceMemory(context, 8)
+
+        def work() -> None:
+            thread = threading.Thread(target=other.close)
+            thread.start()
+            thread.join()
+            assert lab.living["device"] == 1
+            stream.fill(memory)
+
+        with capture(stream, work):
+            pass
 
 
 def test_a_graph_is_freed_before_its_stream_and_also_where_it_was_dropped(lab: LabDriver) -> None:
