@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,16 @@ from device_lab import Device
 from engine_lab import BUILT_IN, CLASSES, MODEL, SIZE_HW, Build, expected_of
 
 from edgeseg.errors import EngineError
-from edgeseg.runtime.cuda import Stream
+from edgeseg.runtime.cuda import Event, Stream
 from edgeseg.runtime.engines import load_engine
 from edgeseg.runtime.engines.tensorrt import TensorRTEngine
+from edgeseg.runtime.engines.trt_slot import Slot
 from edgeseg.spec import ProfileSpec
 
 pytest.importorskip("openvino", exc_type=ImportError)
 
 TOLERANCE = 1e-4  # two float32 convolutions of 27 products, summed in another order
+SLOW_S = 0.2
 HALF = 2**-10  # float16 keeps 11 bits of the fraction
 SMALL = ProfileSpec(minimum=(1, 32, 32), optimum=(1, 32, 64), maximum=(1, 64, 64))
 LARGE = ProfileSpec(minimum=(1, 48, 64), optimum=(2, 64, 128), maximum=(3, 96, 160), step_hw=(16, 32))
@@ -63,8 +67,11 @@ def enqueue(engine: TensorRTEngine, slot: int, stream: Stream, image: Any) -> An
     return scores
 
 
-def test_a_slot_gives_the_nets_results_at_every_batch_and_size_of_every_profile(opened: Open) -> None:
-    engine = opened(profiles=(SMALL, LARGE))
+@pytest.mark.parametrize("profiles", [(SMALL, LARGE), (LARGE, SMALL)], ids=["larger", "smaller"])
+def test_a_slot_gives_the_nets_results_at_every_batch_and_size_of_every_profile(
+    opened: Open, profiles: tuple[ProfileSpec, ...]
+) -> None:
+    engine = opened(profiles=profiles)
     with engine.cuda.current(), Stream(engine.cuda) as stream:
         for seed, (batch, size_hw) in enumerate(SHAPES):
             assert engine.set_shape(0, batch=batch, size_hw=size_hw) == size_hw
@@ -222,15 +229,28 @@ def test_a_slot_is_waited_for_once_a_start_and_by_its_number(opened: Open) -> No
         engine.wait(1)
 
 
-def test_closing_waits_for_what_is_enqueued_and_leaves_nothing_alive(opened: Open) -> None:
+def test_closing_waits_for_what_is_enqueued_and_leaves_nothing_alive(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = opened(slots=2, profiles=(SMALL, LARGE))
     cuda = engine.cuda
     image = picture(1, 1, SIZE_HW)
     with cuda.current():
-        stream = Stream(cuda)
+        stream, done = Stream(cuda), Event(cuda)
+        importlib.import_module("standin_device").Stream.living[stream.handle].submit(lambda: time.sleep(SLOW_S))
         scores = enqueue(engine, 0, stream, image)
+        stream.record(done)
         engine.start(1)
+    was_done, release = [], Slot.release
+
+    def watched(slot: Slot) -> None:
+        was_done.append(done.is_reached)
+        release(slot)
+
+    monkeypatch.setattr(Slot, "release", watched)
     engine.close()
+    assert was_done == [True, True]
+    done.close()
     np.testing.assert_allclose(scores, expected_of(image), atol=TOLERANCE)
     engine.close()
     with pytest.raises(EngineError, match="the engine is closed"):
