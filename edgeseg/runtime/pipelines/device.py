@@ -75,7 +75,7 @@ class DevicePipeline(Pipeline):
         chosen = self._slots[slot]
         if self._is_debug:
             chosen.check_lent()
-        with self._cuda.current(), stage("edgeseg submit"):
+        with self._cuda.current(), stage("submit"):
             handle = chosen.stream.handle
             pictures = [given_picture(self._cuda, frame, form, reader_handle=handle) for frame in frames]
             scores_hw = self._engine.set_shape(slot, batch=len(frames), size_hw=self.input_hw)
@@ -88,7 +88,7 @@ class DevicePipeline(Pipeline):
 
     def finish(self, slot: int, outs: Sequence[Any]) -> list[Segmented]:
         chosen = self._slots[slot]
-        with self._cuda.current(), stage("edgeseg result"):
+        with self._cuda.current(), stage("result"):
             self._wait(chosen)
             places = chosen.running.plan.results
             return [self._segmented(chosen, one, out) for one, out in zip(places, outs, strict=True)]
@@ -96,7 +96,7 @@ class DevicePipeline(Pipeline):
     def borrow(self, slot: int) -> list[BorrowedMask]:
         """Wait for a started slot, and give its masks where they lie."""
         chosen = self._slots[slot]
-        with self._cuda.current(), stage("edgeseg result"):
+        with self._cuda.current(), stage("result"):
             self._wait(chosen)
         is_on_host = not self._wanted.on_device
         return [chosen.lend(one.mask, is_on_host=is_on_host) for one in chosen.running.plan.results]

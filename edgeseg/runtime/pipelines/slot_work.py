@@ -12,6 +12,7 @@ from edgeseg.errors import ShapeError
 from edgeseg.runtime.cuda import BoundLaunch, DeviceTensor, Stream
 from edgeseg.runtime.cuda.graphs import Graph
 from edgeseg.runtime.cuda.marks import CapturedMarks, Marks
+from edgeseg.runtime.cuda.ranges import stage
 from edgeseg.runtime.engines.device import DeviceEngine
 from edgeseg.runtime.kernels.loading import KernelSet
 from edgeseg.runtime.kernels.postprocess import Launch, MaskPointers, overlay_launch
@@ -22,7 +23,7 @@ from edgeseg.runtime.pipelines.tables import PictureTables
 
 __all__ = ["STAGES", "ResultPlaces", "SlotWork", "WorkPlan"]
 
-#: what lies between the marks of a run
+#: what lies between the marks of a run, and what profilers show
 STAGES = ("copy-in", "pre", "engine", "post", "copy-out")
 AREAS = 256  # labels
 
@@ -125,22 +126,32 @@ class SlotWork:
 
     def enqueue(self, stream: Stream, marks: Marks | CapturedMarks) -> None:
         """Give it all to the stream, with a mark at each stage's end. Needs the context current."""
-        marks.reach(0, stream)
+        steps = (self._copy_in, self._launch_before, self._run_engine, self._launch_behind, self._copy_out)
+        for index, (name, step) in enumerate(zip(STAGES, steps, strict=True)):
+            marks.reach(index, stream)
+            with stage(name):
+                step(stream)
+        marks.reach(len(steps), stream)
+
+    def _copy_in(self, stream: Stream) -> None:
         self.frames.to_device(stream, self.plan.frame_bytes)
-        marks.reach(1, stream)
+
+    def _launch_before(self, stream: Stream) -> None:
         for launch in self._before:
             stream.launch(launch)
-        marks.reach(2, stream)
+
+    def _run_engine(self, stream: Stream) -> None:
         self._engine.enqueue(self._slot, stream)
-        marks.reach(3, stream)
+
+    def _launch_behind(self, stream: Stream) -> None:
         if self.plan.areas_bytes:
             stream.fill(self._areas)
         for launch in self._behind:
             stream.launch(launch)
-        marks.reach(4, stream)
+
+    def _copy_out(self, stream: Stream) -> None:
         if not self._wanted.on_device:
             self.results.to_host(stream, self.plan.result_bytes)
-        marks.reach(5, stream)
 
     def drop_graph(self) -> None:
         """Forget the graph, whose addresses or shapes hold no longer; the next run is a plain one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -121,6 +123,21 @@ def test_stages_and_totals_are_in_the_log(session_lab: Any) -> None:
         masks_through(session, frames_of(5))
         counts = {name: one.count for name, one in session.latency.stats().items()}
     assert counts == dict.fromkeys(("submit", "copy-in", "pre", "engine", "post", "copy-out", "total"), 5)
+
+
+def test_profilers_see_the_stages_of_a_frame_by_their_names(session_lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered: list[str] = []
+
+    @contextlib.contextmanager
+    def noted(name: str) -> Iterator[None]:
+        entered.append(name)
+        yield
+
+    for module in ("device", "slot_work"):
+        monkeypatch.setattr(f"edgeseg.runtime.pipelines.{module}.stage", noted)
+    with Session(engine_on(session_lab())) as session:
+        session.segment(frames_of(1)[0])
+    assert entered == ["submit", "copy-in", "pre", "engine", "post", "copy-out", "result"]
 
 
 def test_all_that_is_wanted_is_what_the_cpu_makes(session_lab: Any) -> None:
