@@ -16,6 +16,7 @@ __all__ = [
     "COLOUR_MATRICES",
     "PIXEL_FORMATS",
     "ColourMatrix",
+    "Mask",
     "Memory",
     "Picture",
     "PixelFormat",
@@ -40,6 +41,8 @@ COLOUR_MATRICES: tuple[ColourMatrix, ...] = ("BT.601", "BT.709")
 Plane: TypeAlias = NDArray[np.uint8]
 #: One array, or the planes of a planar format; see ``planes_of``.
 Picture: TypeAlias = "Plane | tuple[Plane, ...]"
+#: uint8 (H, W) class ids
+Mask: TypeAlias = NDArray[np.uint8]
 Memory: TypeAlias = "bytes | bytearray | memoryview | mmap | NDArray[Any]"
 
 _BYTES_A_PIXEL = {"BGR": 3, "RGB": 3, "BGRA": 4, "RGBA": 4, "YUYV": 2, "UYVY": 2}

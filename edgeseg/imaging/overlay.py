@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgeseg.errors import ShapeError
 from edgeseg.imaging import _native
-from edgeseg.imaging.postprocess import Mask
+from edgeseg.imaging.formats import Mask
 from edgeseg.imaging.preprocess import Frame, check_frame
 from edgeseg.imaging.refusals import shape_error
 from edgeseg.spec import LabelSpec

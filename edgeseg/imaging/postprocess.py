@@ -12,20 +12,18 @@ from numpy.typing import NDArray
 
 from edgeseg.errors import ShapeError
 from edgeseg.imaging import _native
-from edgeseg.imaging.formats import array_of
+from edgeseg.imaging.formats import Mask, array_of
 from edgeseg.imaging.geometry import Placement, Rect
+from edgeseg.imaging.overlay import Overlay
 from edgeseg.imaging.postprocess_ids import enlarge_ids
 from edgeseg.imaging.refusals import shape_error
 from edgeseg.spec import HeadSpec
 
 if TYPE_CHECKING:
-    from edgeseg.imaging.overlay import Overlay
     from edgeseg.imaging.postprocess_reference import Box
 
 __all__ = ["Areas", "Confidence", "Logits", "Mask", "MaskFormat", "MaskMaker"]
 
-#: uint8 (H, W) class ids
-Mask = NDArray[np.uint8]
 #: uint8 (H, W), the winner's probability in 255ths
 Confidence = NDArray[np.uint8]
 #: int64 (256,), the pixels of every label
