@@ -9,10 +9,10 @@ from edgeseg.errors import EdgesegError
 if TYPE_CHECKING:
     from edgeseg.export.backbones import load_backbone
     from edgeseg.latency import LatencyLog
-    from edgeseg.runtime.session import Session
+    from edgeseg.runtime.session import Session, Wanted
     from edgeseg.spec import EngineSpec, ModelSpec
 
-__all__ = ["EdgesegError", "EngineSpec", "LatencyLog", "ModelSpec", "Session", "__version__", "load_backbone"]
+__all__ = ["EdgesegError", "EngineSpec", "LatencyLog", "ModelSpec", "Session", "Wanted", "__version__", "load_backbone"]
 __version__ = "0.1.0"
 
 _HOME = {
@@ -20,6 +20,7 @@ _HOME = {
     "LatencyLog": "edgeseg.latency",
     "ModelSpec": "edgeseg.spec",
     "Session": "edgeseg.runtime.session",
+    "Wanted": "edgeseg.runtime.session",
     "load_backbone": "edgeseg.export.backbones",
 }
 
