@@ -167,7 +167,7 @@ def _engine_accuracy(
         boundaries=tally.boundaries.accuracy(),
         confusion=tuple(map(tuple, tally.matrix.counts.tolist())),
         agreement=agreement,
-        latency=_latency(session.latency, covers=session.engine.scope),
+        latency=_latency(session.latency, covers=session.engine_scope),
         worst=tuple(FrameScore(name=one.name, miou=one.miou) for one in tally.worst.pictures),
     )
 

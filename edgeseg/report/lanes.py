@@ -40,6 +40,11 @@ class Lane(ABC):
 
     @property
     @abstractmethod
+    def _covers(self) -> str:
+        """What the stage ``engine`` of the samples covers."""
+
+    @property
+    @abstractmethod
     def _log(self) -> LatencyLog:
         """Where ``_iterate`` leaves its samples."""
 
@@ -83,7 +88,7 @@ class Lane(ABC):
         return Measurement(
             engine=self.name,
             scope=self.scope,
-            engine_covers=self._session.engine.scope,
+            engine_covers=self._covers,
             stages={stage: stage_of(np.concatenate([part[stage] for part in self._parts])) for stage in stages},
             started_s=tuple(round(one, 6) for one in self._started_s),
             round_counts=tuple(self._round_counts),
@@ -106,6 +111,10 @@ class _EngineLane(Lane):
         self._own_log = LatencyLog()
 
     @property
+    def _covers(self) -> str:
+        return self._session.engine.scope
+
+    @property
     def _log(self) -> LatencyLog:
         return self._own_log
 
@@ -123,6 +132,10 @@ class _FrameLane(Lane):
     def __init__(self, name: str, session: Session, frames: FrameSet) -> None:
         super().__init__(name, session, frames)
         self._mask = np.empty(frames.frames[0].shape[:2], np.uint8)
+
+    @property
+    def _covers(self) -> str:
+        return self._session.engine_scope
 
     @property
     def _log(self) -> LatencyLog:

@@ -111,6 +111,11 @@ class Session:
         return isinstance(self._pipeline, DevicePipeline)
 
     @property
+    def engine_scope(self) -> str:
+        """What the stage ``engine`` covers, in trtexec's terms; on a device its copies are stages of their own."""
+        return "engine" if self.is_on_device else self.engine.scope
+
+    @property
     def input_hw(self) -> tuple[int, int]:
         """Height and width of the net's input."""
         return self._pipeline.input_hw

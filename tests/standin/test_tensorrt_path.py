@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -142,7 +143,27 @@ def test_the_commands_run_and_time_an_engine_as_on_a_device(
     assert done.returncode == 0, done.stderr
     first = cv2.imread(str(sorted((tmp_path / "masks").glob("*.png"))[0]), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(first, expected[0])
+    assert re.search(r"CUDA, a frame: 0\.00 MB in, .* launches, .* waits; graphs: on$", done.stdout, re.MULTILINE)
     timed = shop.device.run("benchmark", shop.engines["fp32"], "--duration", "0.1", version=shop.release)
     assert timed.returncode == 0, timed.stderr
-    assert "copies to and from the device" in timed.stdout
+    assert timed.stdout.count("copies to and from the device") == 1  # of the engine alone, not of the session's stage
     assert "PyCUDA" not in done.stderr + timed.stderr  # its warnings of leaks
+
+
+def test_cuda_graphs_can_be_left_out_of_a_run_and_not_asked_of_a_cpu(shop: Shop, chain: Any, tmp_path: Path) -> None:
+    on_device = shop.device.run("run", shop.engines["fp32"], chain.images, "--no-cuda-graphs", version=shop.release)
+    assert on_device.returncode == 0 and "graphs: off: not asked for" in on_device.stdout, on_device.stderr
+    for word in ("--cuda-graphs", "--no-cuda-graphs"):
+        done = shop.device.run("run", chain.fp32, chain.images, word, version=shop.release)
+        assert done.returncode == 1 and "runs on the CPU, without CUDA: leave" in done.stderr
+
+
+def test_a_driver_too_old_for_the_kernels_is_told_before_anything_is_written(
+    shop: Shop, chain: Any, tmp_path: Path
+) -> None:
+    words = ("run", shop.engines["fp32"], chain.images, tmp_path / "masks")
+    done = shop.device.run(*words, version=shop.release, nvcc="14.0")
+    assert done.returncode == 1 and not (tmp_path / "masks").exists()
+    assert (
+        "the driver is made for CUDA 13.0 and does not load what CUDA 14.0 compiles: update the driver" in done.stderr
+    )

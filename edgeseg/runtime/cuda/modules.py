@@ -32,7 +32,8 @@ class Module(Handle):
             raw = holder.driver.module_from_buffer(cubin)
         except holder.driver.Error as error:
             raise EngineError(
-                f"the driver does not load the compiled kernels ({error})", "compile them for this device anew"
+                f"the driver does not load the compiled kernels ({error})",
+                "update the driver, or remove the folder of compiled kernels that 'edgeseg doctor' names",
             ) from error
         # functions keep PyCUDA's module, so they end with it in one piece
         super().__init__(holder, (raw, {}))
@@ -51,7 +52,7 @@ class Module(Handle):
             try:
                 function = module.get_function(name)
             except self.holder.driver.LogicError as error:
-                raise EngineError(f"the compiled kernels have no '{name}' ({error})", "compile them anew") from error
+                raise EngineError(f"the compiled kernels have no '{name}' ({error})", "reinstall edgeseg") from error
             functions[name] = function.prepare([f"{dtype.itemsize}s"])
         return Kernel(self, name, dtype)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from edgeseg.runtime.cuda import BoundLaunch, CudaContext, Module
 from edgeseg.runtime.kernels import postprocess, preprocess
 from edgeseg.runtime.kernels.compiling import compiled
-from edgeseg.runtime.kernels.cubins import KERNELS as FOLDER
+from edgeseg.runtime.kernels.cubins import kernel_sources
 
 __all__ = ["KernelSet"]
 
@@ -23,35 +23,27 @@ PARAMS_OF = {**dict.fromkeys(preprocess.KERNELS, preprocess.PARAMS), **postproce
 
 
 class KernelSet:
-    """The kernels on a device; a module is compiled, where no wheel or cache has it, and loaded on first use.
+    """All kernels on a device, compiled first where neither wheel nor cache has them.
 
     Args:
-        cuda: the context of the device.
+        cuda: the context of the device, current.
+    Raises:
+        EngineError: there is neither a cubin nor an nvcc, or the driver is too old, or does not load it.
     """
 
     def __init__(self, cuda: CudaContext) -> None:
-        self._cuda = cuda
+        device, version = cuda.driver.Device(cuda.ordinal), int(cuda.driver.get_driver_version())
+        capability = ".".join(map(str, device.compute_capability()))
+        driver_version = f"{version // 1000}.{version % 1000 // 10}"
         self._modules: dict[str, Module] = {}
+        for path in kernel_sources():
+            cubin = compiled(path, compute_capability=capability, driver_version=driver_version)
+            self._modules[path.stem] = Module(cuda, cubin)
 
     def bound(self, name: str, params: NDArray[Any], *, grid: tuple[int, ...], block: tuple[int, ...]) -> BoundLaunch:
-        """A launch of ``edgeseg_<name>`` with these parameters. Needs the context current.
-
-        Raises:
-            EngineError: there is neither a cubin nor an nvcc, or the driver is too old, or does not load it.
-        """
-        source = SOURCE_OF[name]
-        if source not in self._modules:
-            self._modules[source] = self._loaded(source)
-        kernel = self._modules[source].kernel(f"edgeseg_{name}", PARAMS_OF[name])
+        """A launch of ``edgeseg_<name>`` with these parameters. Needs the context current."""
+        kernel = self._modules[SOURCE_OF[name]].kernel(f"edgeseg_{name}", PARAMS_OF[name])
         return kernel.bound(params, grid=grid, block=(block[0], block[1], 1))
-
-    def _loaded(self, source: str) -> Module:
-        device = self._cuda.driver.Device(self._cuda.ordinal)
-        capability = ".".join(map(str, device.compute_capability()))
-        version = int(self._cuda.driver.get_driver_version())
-        driver_version = f"{version // 1000}.{version % 1000 // 10}"
-        path = FOLDER / f"{source}.cu"
-        return Module(self._cuda, compiled(path, compute_capability=capability, driver_version=driver_version))
 
     def close(self) -> None:
         """Unload the modules; launches of them are of no use then. Safe to call twice."""

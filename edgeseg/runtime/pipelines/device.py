@@ -46,7 +46,7 @@ class DevicePipeline(Pipeline):
         latency: takes the stages.
         is_debug: refuse to overwrite a borrowed mask of which an array is alive.
     Raises:
-        EngineError: no memory.
+        EngineError: no memory; or no kernels: there is neither a cubin nor an nvcc, or the driver does not load them.
     """
 
     def __init__(
@@ -56,11 +56,12 @@ class DevicePipeline(Pipeline):
         self.input_hw = engine.spec.model.input.size_hw
         self._cuda, self._is_debug = engine.cuda.part(), is_debug
         self._graphs = GraphUse(is_wanted=graphs, no_capture=engine.no_capture)
-        self._kernels = KernelSet(self._cuda)
         self._tables: OrderedDict[object, PictureTables] = OrderedDict()
         self._slots: list[Slot] = []
         self._started = 0
         self._colours: DeviceTensor | None = None
+        with self._cuda.current():
+            self._kernels = KernelSet(self._cuda)
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
             with self._cuda.current():
