@@ -21,10 +21,10 @@ def test_the_snippets_of_the_page_run_in_their_order(
     device: Device, chain: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     free = ("--input-size", "32x64", "--min-size", "32x64", "--max-size", "64x64", "--max-batch", "2")
-    net = f"{chain.net_file}:SmallNet"
-    exported = device.run("export", net, "--classes", 3, "-o", tmp_path / "net.onnx", *free)
+    net, onnx, engine = f"{chain.net_file}:SmallNet", tmp_path / "net.onnx", tmp_path / "net.engine"
+    exported = device.run("export", net, "--classes", 3, "-o", onnx, *free)
     assert exported.returncode == 0, exported.stderr
-    built = device.run("build-engine", tmp_path / "net.onnx", "-o", tmp_path / "net.engine", "--backend", "tensorrt", *SHAPES)
+    built = device.run("build-engine", onnx, "-o", engine, "--backend", "tensorrt", *SHAPES)
     assert built.returncode == 0, built.stderr
     snippets = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert len(snippets) == 4
@@ -38,7 +38,7 @@ def test_the_snippets_of_the_page_run_in_their_order(
             stream.copy_in(memory, staged)
             stream.synchronize()
         scope: dict[str, Any] = {
-            "engine": tmp_path / "net.engine",
+            "engine": engine,
             "camera": [rng.integers(0, 256, (72, 80), np.uint8) for _ in range(7)],
             "use": masks.append,
             "address": memory.ptr,
