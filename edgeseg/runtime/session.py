@@ -17,11 +17,11 @@ from edgeseg.imaging.postprocess import Mask
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.cuda import Counters
 from edgeseg.runtime.engines import Engine, load_engine
-from edgeseg.runtime.pipelines import BorrowedMask, FrameForm, Segmented, Wanted, pipeline_of
+from edgeseg.runtime.pipelines import Borrowed, FrameForm, Segmented, Wanted, pipeline_of
 from edgeseg.runtime.pipelines.device import DevicePipeline
 from edgeseg.spec import EngineSpec
 
-__all__ = ["BorrowedMask", "Segmented", "Session", "Wanted"]
+__all__ = ["Borrowed", "Segmented", "Session", "Wanted"]
 
 DEFAULT_DEPTH = 2  # one frame in the engine while the next is prepared
 
@@ -55,7 +55,7 @@ class Session:
             engine keeps its own.
         graphs: use CUDA graphs where the device and the engine allow; ``graph_state`` says what came of it.
         wanted: what is made of a frame beside its mask.
-        is_debug: refuse to overwrite a borrowed mask while an array of it is alive.
+        is_debug: refuse to overwrite what is borrowed while an array of it is alive.
     Raises:
         SpecError, EngineError, MissingPackageError: as ``load_engine``.
         EngineError: ``depth`` is not what an opened engine has; it stays the caller's.
@@ -239,8 +239,8 @@ class Session:
             raise EngineError(f"{len(outs)} outs for a batch of {frames}", "give one for each frame")
         return self._finish([None] * frames if outs is None else list(outs))
 
-    def borrow(self) -> list[BorrowedMask]:
-        """The masks of the oldest submitted frame or batch where they lie, on the device and in page-locked memory.
+    def borrow(self) -> list[Borrowed]:
+        """What became of the oldest submitted frame or batch, where it lies: on the device and in page-locked memory.
 
         Nothing is copied. They are overwritten when their slot is taken again: by the next ``submit`` at depth 1, at
         latest by the ``depth``-th; reading them after that is an error.
@@ -249,9 +249,9 @@ class Session:
             EngineError: nothing was submitted, the engine failed, or it runs on the CPU.
         """
         pipeline, flight = self._on_device(), self._take()
-        masks = pipeline.borrow(flight.slot)
+        results = pipeline.borrow(flight.slot)
         self._add_total(flight)
-        return masks
+        return results
 
     def _start(self, frames: Sequence[Picture], form: FrameForm) -> None:
         self._check_open()

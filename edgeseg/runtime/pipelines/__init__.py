@@ -6,11 +6,11 @@ from edgeseg.errors import EngineError
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.engines.base import Engine
 from edgeseg.runtime.engines.device import DeviceEngine
-from edgeseg.runtime.pipelines.base import BorrowedMask, FrameForm, Pipeline, Segmented, Wanted
+from edgeseg.runtime.pipelines.base import Borrowed, BorrowedArray, FrameForm, Pipeline, Segmented, Wanted
 from edgeseg.runtime.pipelines.device import DevicePipeline
 from edgeseg.runtime.pipelines.host import HostPipeline
 
-__all__ = ["BorrowedMask", "FrameForm", "Pipeline", "Segmented", "Wanted", "pipeline_of"]
+__all__ = ["Borrowed", "BorrowedArray", "FrameForm", "Pipeline", "Segmented", "Wanted", "pipeline_of"]
 
 
 def pipeline_of(
@@ -19,9 +19,12 @@ def pipeline_of(
     """The pipeline of an engine; the caller closes it, then the engine.
 
     Raises:
-        EngineError: the device has no memory for it, or no kernels; or results are to stay on a device that is none.
+        EngineError: the device has no memory for it, or no kernels; ``threads`` are asked of it; or results are to stay
+            on a device that is none.
     """
     if isinstance(engine, DeviceEngine):
+        if threads is not None:
+            raise EngineError(f"{threads} CPU threads for pixels that move on a GPU", "leave threads out")
         return DevicePipeline(engine, graphs=graphs, wanted=wanted, latency=latency, is_debug=is_debug)
     if wanted.on_device:
         raise EngineError(f"results are to stay on a device, and {engine.spec.backend} runs on the CPU", "ask for none")

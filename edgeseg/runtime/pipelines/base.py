@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.typing import NDArray
+
 from edgeseg.errors import EngineError
 from edgeseg.imaging.formats import ColourMatrix, Picture, PixelFormat
 from edgeseg.imaging.overlay import Overlay
@@ -14,7 +16,7 @@ from edgeseg.imaging.postprocess import Areas, Confidence, Mask
 from edgeseg.imaging.preprocess import Frame
 from edgeseg.runtime.cuda import DeviceTensor
 
-__all__ = ["BorrowedMask", "FrameForm", "Pipeline", "Segmented", "Wanted"]
+__all__ = ["Borrowed", "BorrowedArray", "FrameForm", "Pipeline", "Segmented", "Wanted"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +62,23 @@ class Segmented:
     picture: Frame | None = None
 
 
-class BorrowedMask:
-    """A mask where the session keeps it: nothing is copied, and the next frame of its slot overwrites it.
+class BorrowedArray:
+    """A result where the session keeps it: nothing is copied, and the next frame of its slot overwrites it.
 
     Args:
-        device: uint8 (H, W) on the device.
-        host: makes a uint8 (H, W) view of the slot's page-locked memory; None where results stay on the device.
+        device: the array on the device.
+        host: makes a view of it in the slot's page-locked memory; None where results stay on the device.
         sequence: of the frame, from 0.
-        now: tells which frame's results the slot has.
+        now: tells which frame's results the slot has; None after the end.
     """
 
     def __init__(
-        self, device: DeviceTensor, host: Callable[[], Mask] | None, *, sequence: int, now: Callable[[], int]
+        self,
+        device: DeviceTensor,
+        host: Callable[[], NDArray[Any]] | None,
+        *,
+        sequence: int,
+        now: Callable[[], int | None],
     ) -> None:
         self._device, self._host = device, host
         self.sequence, self._now = sequence, now
@@ -81,30 +88,41 @@ class BorrowedMask:
         """For CuPy, torch and kernels, by ``__cuda_array_interface__`` or DLPack; written, not to be written to.
 
         Raises:
-            EngineError: the slot has another frame's mask by now.
+            EngineError: the slot has another frame's results by now, or the session is closed.
         """
         self._check()
         return self._device
 
     @property
-    def host(self) -> Mask:
+    def host(self) -> NDArray[Any]:
         """For NumPy and OpenCV.
 
         Raises:
-            EngineError: the slot has another frame's mask by now, or results stay on the device.
+            EngineError: the slot has another frame's results by now, they stay on the device, or the session is closed.
         """
         self._check()
         if self._host is None:
-            raise EngineError("this mask stays on the device", "read .device, or leave on_device out of Wanted")
+            raise EngineError("this result stays on the device", "read .device, or leave on_device out of Wanted")
         return self._host()
 
     def _check(self) -> None:
         now = self._now()
         if now != self.sequence:
+            by = "the session is closed" if now is None else f"frame {now} has overwritten it"
             raise EngineError(
-                f"the mask of frame {self.sequence} was overwritten by frame {now}",
+                f"the borrowed result of frame {self.sequence} is gone: {by}",
                 "read it before its slot is taken again, raise depth, or take result(), which copies",
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Borrowed:
+    """As ``Segmented``, with every array where it lies."""
+
+    mask: BorrowedArray
+    confidence: BorrowedArray | None = None
+    areas: BorrowedArray | None = None
+    picture: BorrowedArray | None = None
 
 
 class Pipeline(ABC):

@@ -18,7 +18,7 @@ from edgeseg.runtime.cuda.ranges import stage
 from edgeseg.runtime.device_frames import is_on_device
 from edgeseg.runtime.engines.device import DeviceEngine
 from edgeseg.runtime.kernels.loading import KernelSet
-from edgeseg.runtime.pipelines.base import BorrowedMask, FrameForm, Pipeline, Segmented, Wanted
+from edgeseg.runtime.pipelines.base import Borrowed, BorrowedArray, FrameForm, Pipeline, Segmented, Wanted
 from edgeseg.runtime.pipelines.graphs import GraphUse
 from edgeseg.runtime.pipelines.pictures import GivenPicture, PictureCase, given_picture
 from edgeseg.runtime.pipelines.slot import Slot
@@ -94,13 +94,12 @@ class DevicePipeline(Pipeline):
             places = chosen.running.plan.results
             return [self._segmented(chosen, one, out) for one, out in zip(places, outs, strict=True)]
 
-    def borrow(self, slot: int) -> list[BorrowedMask]:
-        """Wait for a started slot, and give its masks where they lie."""
+    def borrow(self, slot: int) -> list[Borrowed]:
+        """Wait for a started slot, and give its results where they lie."""
         chosen = self._slots[slot]
         with self._cuda.current(), stage("result"):
             self._wait(chosen)
-        is_on_host = not self._wanted.on_device
-        return [chosen.lend(one.mask, is_on_host=is_on_host) for one in chosen.running.plan.results]
+        return [self._lent(chosen, one) for one in chosen.running.plan.results]
 
     def resize_input(self, size_hw: tuple[int, int]) -> None:
         """Refused here where no profile takes it with one frame; a larger batch is checked when it comes."""
@@ -183,6 +182,15 @@ class DevicePipeline(Pipeline):
             confidence=copied(places.confidence),
             areas=copied(places.areas),
             picture=copied(places.picture),
+        )
+
+    def _lent(self, slot: Slot, places: ResultPlaces) -> Borrowed:
+        def lent(place: Place) -> BorrowedArray:
+            return slot.lend(place, is_on_host=not self._wanted.on_device)
+
+        others = {name: getattr(places, name) for name in ("confidence", "areas", "picture")}
+        return Borrowed(
+            mask=lent(places.mask), **{name: None if one is None else lent(one) for name, one in others.items()}
         )
 
     def _mask(self, slot: Slot, place: Place, out: Any) -> Any:

@@ -14,7 +14,7 @@ from edgeseg.errors import EngineError, MissingPackageError
 from edgeseg.runtime.cuda import CudaContext, DeviceTensor, Event, Stream
 from edgeseg.runtime.cuda.graphs import CaptureRefused, capture
 from edgeseg.runtime.cuda.marks import CapturedMarks, Marks
-from edgeseg.runtime.pipelines.base import BorrowedMask
+from edgeseg.runtime.pipelines.base import BorrowedArray
 from edgeseg.runtime.pipelines.graphs import GraphUse
 from edgeseg.runtime.pipelines.pictures import GivenPicture
 from edgeseg.runtime.pipelines.slot_memory import Place, SlotMemory
@@ -23,7 +23,6 @@ from edgeseg.runtime.pipelines.slot_work import STAGES, SlotWork
 __all__ = ["Slot"]
 
 KEPT_WORKS = 8  # cameras of one session, and buffers that a camera's driver rotates
-NOTHING = -1  # no frame was here yet
 
 
 class Slot:
@@ -39,7 +38,7 @@ class Slot:
         self._cuda, self._graphs = cuda, graphs
         self.stream = Stream(cuda)
         self.memory = SlotMemory(cuda, is_mapped=is_mapped)
-        self.sequence = NOTHING
+        self.sequence: int | None = None  # of the frame whose results lie here
         self._marks = Marks(cuda, len(STAGES) + 1)
         self._done = Event(cuda)
         self._works: OrderedDict[object, SlotWork] = OrderedDict()
@@ -117,28 +116,25 @@ class Slot:
         results = self.running.results
         return place.on_device(results.ptr, results.owner)
 
-    def lend(self, place: Place, *, is_on_host: bool) -> BorrowedMask:
-        """A mask where it lies, until the slot runs again."""
+    def lend(self, place: Place, *, is_on_host: bool) -> BorrowedArray:
+        """A result where it lies, until the slot runs again."""
+        assert self.sequence is not None
 
-        def lent_view() -> NDArray[Any]:
+        def view() -> NDArray[Any]:
             block = self.running.results.host()
             self._lent.append(weakref.ref(block))
             return place.view(block)
 
-        return BorrowedMask(
-            self.device(place),
-            lent_view if is_on_host else None,
-            sequence=self.sequence,
-            now=lambda: self.sequence,
-        )
+        host = view if is_on_host else None
+        return BorrowedArray(self.device(place), host, sequence=self.sequence, now=lambda: self.sequence)
 
     def check_lent(self) -> None:
         """Raises:
-        EngineError: an array of a borrowed mask is alive, which the next frame would overwrite.
+        EngineError: an array of a borrowed result is alive, which the next frame would overwrite.
         """
         if any(one() is not None for one in self._lent):
             raise EngineError(
-                f"an array of the borrowed mask of frame {self.sequence} is alive, and its slot is to be taken again",
+                f"a borrowed array of frame {self.sequence} is alive, and its slot is to be taken again",
                 "drop it or copy it before the next submit(), or raise depth",
             )
         self._lent.clear()
@@ -150,7 +146,7 @@ class Slot:
         self.forget_works()
         for one in (self._marks, self._done, self.stream, self.memory):
             one.close()
-        self._running, self._pictures = None, ()
+        self.sequence, self._running, self._pictures = None, None, ()
 
     def _capture(self, work: SlotWork) -> None:
         marks: CapturedMarks | None = None

@@ -232,7 +232,7 @@ def test_a_borrowed_mask_is_where_the_device_wrote_it(session_lab: Any) -> None:
     with Session(engine_on(session_lab())) as session:
         session.submit(frame)
         before = session.counters.live
-        mask = session.borrow()[0]
+        mask = session.borrow()[0].mask
         assert np.array_equal(mask.host, mask_of(frame))
         assert mask.device.shape == (30, 40) and mask.device.dtype == np.uint8
         assert (session.counters.live - before).total == 0
@@ -242,12 +242,12 @@ def test_a_borrowed_mask_ends_when_its_slot_is_taken_again(session_lab: Any) -> 
     frames = frames_of(3)
     with Session(engine_on(session_lab(), slots=2)) as session:
         session.submit(frames[0])
-        first = session.borrow()[0]
+        first = session.borrow()[0].mask
         session.submit(frames[1])
         assert np.array_equal(first.host, mask_of(frames[0]))
         session.submit(frames[2])
         for read in (lambda: first.host, lambda: first.device):
-            with pytest.raises(EngineError, match="the mask of frame 0 was overwritten by frame 2"):
+            with pytest.raises(EngineError, match="borrowed result of frame 0 is gone: frame 2 has overwritten it"):
                 read()
 
 
@@ -255,8 +255,8 @@ def test_debug_finds_an_array_that_outlives_its_slot(session_lab: Any) -> None:
     frames = frames_of(2)
     with Session(engine_on(session_lab(), slots=1), is_debug=True) as session:
         session.submit(frames[0])
-        held = session.borrow()[0].host[4:]
-        with pytest.raises(EngineError, match="borrowed mask of frame 0 is alive"):
+        held = session.borrow()[0].mask.host[4:]
+        with pytest.raises(EngineError, match="a borrowed array of frame 0 is alive"):
             session.submit(frames[1])
         del held
         assert np.array_equal(session.segment(frames[1]), mask_of(frames[1]))
@@ -266,13 +266,36 @@ def test_results_may_stay_on_the_device(session_lab: Any) -> None:
     lab, frame = session_lab(), frames_of(1)[0]
     with Session(engine_on(lab), wanted=Wanted(on_device=True)) as session:
         session.submit(frame)
-        mask = session.borrow()[0]
+        mask = session.borrow()[0].mask
         found = lab.view(int(mask.device), np.uint8, 30 * 40).reshape(30, 40)
         assert np.array_equal(found, mask_of(frame)) and session.counters.copies_out == 0
         with pytest.raises(EngineError, match=r"stays on the device: read \.device"):
             assert mask.host is not None
         with pytest.raises(EngineError, match="masks stay on the device here"):
             session.segment(frame)
+
+
+def test_all_that_is_wanted_can_be_borrowed(session_lab: Any) -> None:
+    spec, frame = spec_of(), frames_of(1)[0]
+    wanted = Wanted(confidence=True, areas=True, overlay=Overlay(spec.model.labels, threads=1))
+    with Session(engine_on(session_lab(), spec=spec), wanted=wanted) as session:
+        session.submit(frame)
+        copied = session.result_all()
+        session.submit(frame)
+        lent = session.borrow()[0]
+        for name in ("mask", "confidence", "areas", "picture"):
+            assert np.array_equal(getattr(lent, name).host, getattr(copied, name)), name
+            assert getattr(lent, name).device.shape == getattr(copied, name).shape
+    for read in (lambda: lent.mask.host, lambda: lent.mask.device):
+        with pytest.raises(EngineError, match="of frame 1 is gone: the session is closed"):
+            read()
+
+
+def test_threads_of_the_cpu_are_refused_where_pixels_move_on_the_device(session_lab: Any) -> None:
+    lab = session_lab()
+    with engine_on(lab) as engine, pytest.raises(EngineError, match="2 CPU threads for pixels that move on a GPU"):
+        Session(engine, threads=2)
+    assert_nothing_is_left(lab)
 
 
 # wrong use
@@ -325,6 +348,6 @@ def test_an_array_of_a_borrowed_mask_outlives_the_session(session_lab: Any) -> N
     frame, lab = frames_of(1)[0], session_lab()
     with Session(engine_on(lab)) as session:
         session.submit(frame)
-        held = session.borrow()[0].host
+        held = session.borrow()[0].mask.host
     assert np.array_equal(held, mask_of(frame))
     del held
