@@ -125,11 +125,11 @@ class CudaLauncher(Launcher):
     """
 
     def __init__(self, context: CudaContext) -> None:
-        self._context, self._kernels = context, KernelSet(context)
+        self._context = context
         self._kept: list[DeviceMemory] = []
         self._staging = np.zeros(0, np.uint8)
         with context.current():
-            self._stream = Stream(context)
+            self._kernels, self._stream = KernelSet(context), Stream(context)
 
     def put(self, array: NDArray[Any]) -> int:
         owner = array if array.base is None else array.base
