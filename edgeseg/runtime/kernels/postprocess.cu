@@ -151,34 +151,72 @@ EDGESEG_PIXEL void paint(const MaskParams& params, const Spot& at) {
   store(params.mask, params.mask_pitch, at.x, at.y, params.grid.width, pixels);
 }
 
-// e^(value - best) of every class, the winner's 1 included.
+// The lowest that a class's highest corner may be for it to count in a cell: as the C++ plan's, see `faint`.
 template <LogitType type>
-EDGESEG_PIXEL unsigned softmax_in(const LogitsParams& logits, const Cell& cell, float row_weight, float column_weight,
-                                  float best) {
-  float sum = 0.0f;
-  for (int c = 0; c < classes_of(logits); ++c) {
+EDGESEG_PIXEL float bar_of(const ConfidenceParams& params, const Cell& cell) {
+  const LogitsParams& logits = params.logits;
+  float floor = -kLogitLimit;
+  for (int c = 0; c < logits.channels; ++c)
+    if (c != logits.ignored) floor = upper(floor, lowest(corners_of<type>(logits, cell, c)));
+  return least_of(floor) - params.faint;
+}
+
+// What `pixel(i, value)` makes of every class that counts, for each pixel of the part that lies in the cell.
+template <LogitType type, typename Pixel>
+EDGESEG_PIXEL void for_classes(const LogitsParams& logits, const Cell& cell, float row_weight, float bar,
+                               const Part& part, const Pixel& pixel) {
+  for (int c = 0; c < logits.channels; ++c) {
     if (c == logits.ignored) continue;
-    sum += exp_of_nonpositive(value_in(corners_of<type>(logits, cell, c), row_weight, column_weight) - best);
+    const Corners corners = corners_of<type>(logits, cell, c);
+    if (most_of(highest(corners)) < bar) continue;
+#pragma unroll
+    for (int i = 0; i < kPart; ++i)
+      if (part.cells[i] == cell.column) pixel(i, value_in(corners, row_weight, part.weights[i]));
   }
-  return confidence_of(sum);
+}
+
+// The part's pixels in one cell, of two or more classes.
+template <LogitType type>
+EDGESEG_PIXEL void weigh_classes(const ConfidenceParams& params, const Cell& cell, float row_weight, Part& part) {
+  const float bar = bar_of<type>(params, cell);
+#pragma unroll
+  for (int i = 0; i < kPart; ++i) part.best[i] = kBelowAll;
+  for_classes<type>(params.logits, cell, row_weight, bar, part,
+                    [&](int i, float value) { part.best[i] = upper(value, part.best[i]); });
+  const bool is_softmax = static_cast<Confidence>(params.kind) == Confidence::softmax;
+  float sums[kPart] = {};
+  if (is_softmax)
+    for_classes<type>(params.logits, cell, row_weight, bar, part,
+                      [&](int i, float value) { sums[i] += exp_of_nonpositive(value - part.best[i]); });
+#pragma unroll
+  for (int i = 0; i < kPart; ++i)
+    if (part.cells[i] == cell.column) part.labels[i] = is_softmax ? confidence_of(sums[i]) : level_of(part.best[i]);
+}
+
+// The same where one class stands against its threshold.
+template <LogitType type>
+EDGESEG_PIXEL void weigh_one(const ConfidenceParams& params, const Cell& cell, float row_weight, Part& part) {
+  const float limit = params.logits.threshold;
+  const Corners corners = corners_of<type>(params.logits, cell, 1), limits = {limit, limit, limit, limit};
+  const bool is_probability = static_cast<Confidence>(params.kind) == Confidence::one_probability;
+#pragma unroll
+  for (int i = 0; i < kPart; ++i)
+    if (part.cells[i] == cell.column)
+      part.labels[i] = level_of_one(value_in(corners, row_weight, part.weights[i]),
+                                    value_in(limits, row_weight, part.weights[i]), is_probability);
 }
 
 template <LogitType type>
-EDGESEG_PIXEL unsigned confidence_in(const ConfidenceParams& params, const Cell& cell, float row_weight,
-                                     float column_weight) {
-  const LogitsParams& logits = params.logits;
-  float best = kBelowAll, value = best;
-  for (int c = 0; c < classes_of(logits); ++c) {
-    if (c == logits.ignored) continue;
-    value = value_in(corners_of<type>(logits, cell, c), row_weight, column_weight);
-    best = upper(value, best);
+EDGESEG_PIXEL Part weighed(const ConfidenceParams& params, int x, int row, float row_weight) {
+  Part part = part_at(params.grid, x, 0);
+  for (int column = next_cell(part, -1); column >= 0; column = next_cell(part, column)) {
+    const Cell cell = cell_at(params.logits, row, column);
+    if (params.logits.channels == 1)
+      weigh_one<type>(params, cell, row_weight, part);
+    else
+      weigh_classes<type>(params, cell, row_weight, part);
   }
-  const Confidence kind = static_cast<Confidence>(params.kind);
-  if (kind == Confidence::softmax) return softmax_in<type>(logits, cell, row_weight, column_weight, best);
-  if (kind == Confidence::probability) return level_of(best);
-  const float limit = logits.threshold;
-  const float threshold = value_in({limit, limit, limit, limit}, row_weight, column_weight);
-  return level_of_one(value, threshold, kind == Confidence::one_probability);
+  return part;
 }
 
 template <LogitType type>
@@ -186,16 +224,9 @@ EDGESEG_PIXEL void weigh(const ConfidenceParams& params, const Spot& at) {
   const int row = params.grid.y_cell[at.y];
   Sixteen pixels = filled_with(0);
 #pragma unroll 1
-  for (int i = 0; i < kPixels && row >= 0; ++i) {
-    const int column = params.grid.x_cell[at.x + i];
-    unsigned level = 0;
-    if (column >= 0)
-      level = confidence_in<type>(params, cell_at(params.logits, row, column), params.grid.y_weight[at.y],
-                                  params.grid.x_weight[at.x + i]);
-    // All bytes move down by one: no word is reached by an index.
-    unsigned* words = pixels.words;
-    pixels = {{words[0] >> 8 | words[1] << 24, words[1] >> 8 | words[2] << 24, words[2] >> 8 | words[3] << 24,
-               words[3] >> 8 | level << 24}};
+  for (int begin = 0; begin < kPixels && row >= 0; begin += kPart) {
+    const Part part = weighed<type>(params, at.x + begin, row, params.grid.y_weight[at.y]);
+    pixels = {{pixels.words[2], pixels.words[3], word_of(part, 0), word_of(part, 4)}};
   }
   store(params.confidence, params.confidence_pitch, at.x, at.y, params.grid.width, pixels);
 }
@@ -243,12 +274,12 @@ extern "C" __global__ void edgeseg_mask(const __grid_constant__ MaskParams param
 }
 EDGESEG_KERNEL(mask, MaskParams)
 
-// The winner's confidence, within 1 of the C++ plan's, which leaves faint classes out; 0 outside of the window.
+// The winner's confidence, within 1 of the C++ plan's; 0 outside of the window.
 // Grid: (ceil(width / 128), ceil(height / 16)) of the mask; block: (8, 16), sixteen pixels of a row a thread.
 // Layouts: as of edgeseg_mask.
 // Bounds: as of edgeseg_mask; labels are not read.
-// Bytes: one is written a pixel, sixteen at once where aligned; four corners of every class are read for each pixel,
-// twice for a softmax, through the caches.
+// Bytes: one is written a pixel, sixteen at once where aligned; for every cell of eight pixels four corners of every
+// class are read twice, three times for a softmax, through the caches.
 extern "C" __global__ void edgeseg_confidence(const __grid_constant__ ConfidenceParams params) {
   const Spot at = spot_of_thread(kPixels);
   if (at.x >= params.grid.width || at.y >= params.grid.height) return;

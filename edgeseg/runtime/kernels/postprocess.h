@@ -49,8 +49,8 @@ struct ConfidenceParams {
   GridParams grid;
   unsigned char* confidence;
   long long confidence_pitch;
-  int kind;  // Confidence
-  int reserved;
+  int kind;     // Confidence
+  float faint;  // how far below the winner's lowest corner a class's highest may lie and still count; 0 but for softmax
 };
 
 struct IdsParams {

@@ -22,6 +22,7 @@ __all__ = ["PARAMS", "Launch", "MaskPointers", "PostprocessLaunches", "overlay_l
 #: of sixteen.h: pixels a thread, and threads of a block
 PIXELS, BLOCK, CORNERS_BLOCK = 16, (8, 16, 1), (32, 4, 1)
 TABLE_ALIGNMENT = 256
+SOFTMAX = 1  # of Confidence in pixel_math.h
 LOGIT_TYPES = ("float32", "float16", "int8")  # LogitType of pixel_math.h
 
 _POINTER, _STRIDE, _NUMBER, _FLOAT = np.uint64, np.int64, np.int32, np.float32
@@ -62,7 +63,7 @@ PARAMS: dict[str, np.dtype[Any]] = {
             ("confidence", _POINTER),
             ("confidence_pitch", _STRIDE),
             ("kind", _NUMBER),
-            ("reserved", _NUMBER),
+            ("faint", _FLOAT),
         ]
     ),
     "ids": _dtype([("ids", _POINTER), ("ids_pitch", _STRIDE), ("grid", _GRID), *_MASK, *_OUTSIDE]),
@@ -161,7 +162,7 @@ class PostprocessLaunches:
             self._strides = _strides(head, layout, np.dtype(self._format.dtype).itemsize)
             maker = MaskMaker(head, input_hw=input_hw, mask_format=mask_format, threads=1)
             made = maker.tables(size_hw=size_hw, placement=placement, has_confidence=has_confidence)
-            self._kind = made["confidence"]
+            self._kind, self._faint = made["confidence"], made["faint"]
             tables = (made["x_cell"], made["x_weight"], made["y_cell"], made["y_weight"])
         self.tables, self._offsets = _packed(tables)
         self.scratch_bytes = 0 if head.decision == "ids" else head.size_hw[0] * head.size_hw[1]
@@ -201,6 +202,7 @@ class PostprocessLaunches:
 
     def _confidence_params(self, at: MaskPointers) -> dict[str, Any]:
         shared = {"logits": self._logits(at), "grid": self._grid(at), "kind": self._kind}
+        shared["faint"] = self._faint if self._kind == SOFTMAX else 0.0
         return shared | {"confidence": at.confidence, "confidence_pitch": at.confidence_pitch}
 
     def _ids_params(self, at: MaskPointers) -> dict[str, Any]:
