@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from stream_lab import LabDriver, context_of
 
 from edgeseg.errors import EngineError, ShapeError
 from edgeseg.imaging import _native
@@ -44,14 +43,6 @@ class OnDevice:
 
 def on_device(picture: Any) -> Any:
     return tuple(map(OnDevice, picture)) if isinstance(picture, tuple) else OnDevice(picture)
-
-
-@pytest.fixture
-def context() -> Iterator[CudaContext]:
-    context = context_of(LabDriver())
-    with context.current():
-        yield context
-    context.release()
 
 
 def plane(random: np.random.Generator, shape: tuple[int, ...], slack: int, is_flipped: bool) -> NDArray[np.uint8]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,16 +39,6 @@ def fill(lab: LabDriver, params: bytes) -> None:
 @pytest.fixture
 def lab() -> LabDriver:
     return LabDriver(seed=1, images={b"cubin": {"fill": fill}})
-
-
-@pytest.fixture
-def context(lab: LabDriver) -> Iterator[CudaContext]:
-    """Current for the test, with nothing left behind it."""
-    context = context_of(lab)
-    with context.current():
-        yield context
-    context.release()
-    assert context.counters().live.total == 0 == lab.living.total() and lab.leaks == []
 
 
 class Calls:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from stream_lab import LabDriver, context_of
+from stream_lab import LabDriver
 
 from edgeseg.errors import EngineError, ShapeError
 from edgeseg.runtime.cuda import CudaContext, DeviceTensor, PinnedRing, adopt, adopt_pointer, buffers, dlpack
@@ -362,20 +362,6 @@ sys.kept = kept
 
 
 # on a device
-
-
-@pytest.fixture
-def lab() -> LabDriver:
-    return LabDriver(seed=3)
-
-
-@pytest.fixture
-def context(lab: LabDriver) -> Iterator[CudaContext]:
-    context = context_of(lab)
-    with context.current():
-        yield context
-    context.release()
-    assert context.counters().live.total == 0 == lab.living.total() and lab.leaks == []
 
 
 class Calls:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -167,15 +167,6 @@ def test_a_device_lost_at_any_call_is_told_as_that_and_nothing_is_left(words: st
 @pytest.fixture
 def lab() -> LabDriver:
     return make_lab()
-
-
-@pytest.fixture
-def context(lab: LabDriver) -> Iterator[CudaContext]:
-    """Current for the test, with nothing left behind it."""
-    context = context_of(lab)
-    with context.current():
-        yield context
-    assert_nothing_is_left(context, lab)
 
 
 def assert_usable(context: CudaContext, stream: Stream) -> None:

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from stream_lab import LabDriver, context_of
 
 from edgeseg.errors import EngineError, ShapeError
 from edgeseg.runtime.cuda import CapturedMarks, Counters, CudaContext, DeviceMemory, Live, Marks, Stream, capture
-
-
-@pytest.fixture
-def lab() -> LabDriver:
-    return LabDriver(seed=3)
-
-
-@pytest.fixture
-def context(lab: LabDriver) -> Iterator[CudaContext]:
-    """Current for the test, with nothing left behind it."""
-    context = context_of(lab)
-    with context.current():
-        yield context
-    context.release()
-    assert context.counters().live.total == 0 == lab.living.total() and lab.leaks == []
 
 
 def test_plain_marks_tell_the_time_of_what_lies_between_them(context: CudaContext) -> None:
