@@ -16,6 +16,7 @@ __all__ = [
     "COLOUR_MATRICES",
     "PIXEL_FORMATS",
     "ColourMatrix",
+    "FrameForm",
     "Mask",
     "Memory",
     "Picture",
@@ -59,6 +60,15 @@ class Shaped(Protocol):
     @property
     def dtype(self) -> Any:
         """Of an element."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameForm:
+    """How a picture's pixels are to be read; see ``Preprocessor.into``."""
+
+    pixel_format: PixelFormat = "BGR"
+    colour_matrix: ColourMatrix = "BT.601"
+    is_full_range: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

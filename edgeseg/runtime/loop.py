@@ -12,10 +12,11 @@ from typing import Literal
 from edgeseg.errors import SourceError
 from edgeseg.imaging.postprocess import Mask
 from edgeseg.latency import StageStats
+from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.queues import HandOver
 from edgeseg.runtime.session import Session
 from edgeseg.runtime.sinks import MaskSink
-from edgeseg.runtime.sources import Frame, FrameSource
+from edgeseg.runtime.sources import FrameSource
 
 __all__ = ["LoopStats", "Policy", "run_loop"]
 
@@ -99,7 +100,7 @@ def run_loop(
 def _segment_all(run: _Run) -> None:
     try:
         for frame in run.incoming:
-            run.session.submit(frame.bgr)
+            run.session.submit(frame.picture, **vars(frame.form))
             run.flight.append(frame)
             if len(run.flight) == run.session.depth and not _deliver(run):
                 return

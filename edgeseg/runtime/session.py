@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import Any
 
 from edgeseg.errors import EngineError
-from edgeseg.imaging.formats import ColourMatrix, Picture, PixelFormat
+from edgeseg.imaging.formats import ColourMatrix, FrameForm, Picture, PixelFormat
 from edgeseg.imaging.postprocess import Mask
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.cuda import Counters
 from edgeseg.runtime.engines import Engine, load_engine
-from edgeseg.runtime.pipelines import Borrowed, FrameForm, Segmented, Wanted, pipeline_of
+from edgeseg.runtime.pipelines import Borrowed, Segmented, Wanted, pipeline_of
 from edgeseg.runtime.pipelines.device import DevicePipeline
 from edgeseg.spec import EngineSpec
 

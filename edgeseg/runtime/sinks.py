@@ -18,7 +18,7 @@ from edgeseg.imaging.overlay import Overlay
 from edgeseg.imaging.postprocess import Mask
 from edgeseg.imaging.preprocess import Frame as Pixels
 from edgeseg.packages import require
-from edgeseg.runtime.sources import Frame
+from edgeseg.runtime.frames import Frame
 from edgeseg.spec import UNSEEN, LabelSpec
 
 __all__ = ["MaskFolder", "MaskSink", "OverlayVideo", "open_sink", "open_sinks"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,27 +12,14 @@ from typing import Any
 from edgeseg.errors import SourceError
 from edgeseg.files import read_file
 from edgeseg.imaging.images import list_images, read_image
-from edgeseg.imaging.preprocess import Frame as Pixels
+from edgeseg.runtime.frames import Frame
 
-__all__ = ["Frame", "FrameSource", "ImageFolder", "VideoSource", "open_source"]
+__all__ = ["FrameSource", "ImageFolder", "VideoSource", "open_source"]
 
 DEFAULT_FPS = 30.0
 STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://")
 #: containers whose boxes tell exactly whether the file was cut short
 BOX_SUFFIXES = (".mp4", ".mov", ".m4v")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One picture of a source: ``bgr`` uint8 (H, W, 3), its number from 0, and ``time.perf_counter()`` at its arrival.
-
-    ``name`` is the image's own name without suffix, or the number in six digits.
-    """
-
-    bgr: Pixels
-    sequence: int
-    arrived_s: float
-    name: str
 
 
 class FrameSource(ABC):
@@ -75,7 +61,8 @@ class ImageFolder(FrameSource):
 
     def __iter__(self) -> Iterator[Frame]:
         for sequence, path in enumerate(self._paths):
-            yield Frame(read_image(path, error=SourceError), sequence, time.perf_counter(), path.stem)
+            pixels = read_image(path, error=SourceError)
+            yield Frame(picture=pixels, sequence=sequence, arrived_s=time.perf_counter(), name=path.stem)
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -107,7 +94,7 @@ class VideoSource(FrameSource):
             arrived, pixels = self._capture.read()
             if not arrived:
                 break
-            yield Frame(pixels, sequence, time.perf_counter(), f"{sequence:06d}")
+            yield Frame(picture=pixels, sequence=sequence, arrived_s=time.perf_counter(), name=f"{sequence:06d}")
             sequence += 1
         self._check_end(sequence)
 

@@ -12,9 +12,15 @@ import pytest
 from edgeseg import Session
 from edgeseg.errors import OutputError, ShapeError, SourceError
 from edgeseg.imaging.images import read_label
+from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.loop import run_loop
 from edgeseg.runtime.sinks import MaskFolder, MaskSink, OverlayVideo, open_sink, open_sinks
-from edgeseg.runtime.sources import Frame, FrameSource, ImageFolder, VideoSource, open_source
+from edgeseg.runtime.sources import FrameSource, ImageFolder, VideoSource, open_source
+
+
+def frame_of(size_hw: tuple[int, int], sequence: int) -> Frame:
+    picture = np.full((*size_hw, 3), sequence % 256, np.uint8)
+    return Frame(picture=picture, sequence=sequence, arrived_s=0.0, name=str(sequence))
 
 
 class Recorder(MaskSink):
@@ -50,7 +56,12 @@ class Live(FrameSource):
 
     def __iter__(self) -> Iterator[Frame]:
         for sequence in range(self._count):
-            yield Frame(np.full((9, 16, 3), sequence % 256, np.uint8), sequence, 0.0, str(sequence))
+            yield Frame(
+                picture=np.full((9, 16, 3), sequence % 256, np.uint8),
+                sequence=sequence,
+                arrived_s=0.0,
+                name=str(sequence),
+            )
 
     def close(self) -> None:
         self.closed.set()
@@ -119,9 +130,15 @@ def test_an_overlay_video_takes_odd_sizes_and_refuses_a_change_of_size(chain: An
     with Session(chain.fp32) as session:
         labels = session.spec.model.labels
     sink = OverlayVideo(tmp_path / "odd.mp4", labels, fps=25)
-    sink.write(Frame(np.zeros((33, 47, 3), np.uint8), 0, 0.0, "0"), np.zeros((33, 47), np.uint8))
+    sink.write(
+        frame_of((33, 47), 0),
+        np.zeros((33, 47), np.uint8),
+    )
     with pytest.raises(ShapeError, match="folder"):
-        sink.write(Frame(np.zeros((44, 44, 3), np.uint8), 1, 0.0, "1"), np.zeros((44, 44), np.uint8))
+        sink.write(
+            frame_of((44, 44), 1),
+            np.zeros((44, 44), np.uint8),
+        )
     sink.close()
     sink.close()
     sink.abandon()
@@ -132,7 +149,10 @@ def test_an_abandoned_or_empty_overlay_video_leaves_nothing(chain: Any, tmp_path
     with Session(chain.fp32) as session:
         labels = session.spec.model.labels
     started = OverlayVideo(tmp_path / "a.mp4", labels, fps=25)
-    started.write(Frame(np.zeros((32, 32, 3), np.uint8), 0, 0.0, "0"), np.zeros((32, 32), np.uint8))
+    started.write(
+        frame_of((32, 32), 0),
+        np.zeros((32, 32), np.uint8),
+    )
     started.abandon()
     OverlayVideo(tmp_path / "b.mp4", labels, fps=25).close()
     assert list(tmp_path.iterdir()) == []

@@ -6,11 +6,11 @@ from edgeseg.errors import EngineError
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.engines.base import Engine
 from edgeseg.runtime.engines.device import DeviceEngine
-from edgeseg.runtime.pipelines.base import Borrowed, BorrowedArray, FrameForm, Pipeline, Segmented, Wanted
+from edgeseg.runtime.pipelines.base import Borrowed, BorrowedArray, Pipeline, Segmented, Wanted
 from edgeseg.runtime.pipelines.device import DevicePipeline
 from edgeseg.runtime.pipelines.host import HostPipeline
 
-__all__ = ["Borrowed", "BorrowedArray", "FrameForm", "Pipeline", "Segmented", "Wanted", "pipeline_of"]
+__all__ = ["Borrowed", "BorrowedArray", "Pipeline", "Segmented", "Wanted", "pipeline_of"]
 
 
 def pipeline_of(

@@ -10,22 +10,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgeseg.errors import EngineError
-from edgeseg.imaging.formats import ColourMatrix, Picture, PixelFormat
+from edgeseg.imaging.formats import FrameForm, Picture
 from edgeseg.imaging.overlay import Overlay
 from edgeseg.imaging.postprocess import Areas, Confidence, Mask
 from edgeseg.imaging.preprocess import Frame
 from edgeseg.runtime.cuda import DeviceTensor
 
-__all__ = ["Borrowed", "BorrowedArray", "FrameForm", "Pipeline", "Segmented", "Wanted"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameForm:
-    """How a frame's pixels are to be read; see ``Preprocessor.into``."""
-
-    pixel_format: PixelFormat = "BGR"
-    colour_matrix: ColourMatrix = "BT.601"
-    is_full_range: bool = False
+__all__ = ["Borrowed", "BorrowedArray", "Pipeline", "Segmented", "Wanted"]
 
 
 @dataclass(frozen=True, kw_only=True)

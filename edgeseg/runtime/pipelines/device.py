@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from edgeseg.errors import EngineError, ShapeError
-from edgeseg.imaging.formats import Picture, array_of
+from edgeseg.imaging.formats import FrameForm, Picture, array_of
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.cuda import Counters, DeviceTensor, adopt
 from edgeseg.runtime.cuda.ranges import stage
 from edgeseg.runtime.device_frames import is_on_device
 from edgeseg.runtime.engines.device import DeviceEngine
 from edgeseg.runtime.kernels.loading import KernelSet
-from edgeseg.runtime.pipelines.base import Borrowed, BorrowedArray, FrameForm, Pipeline, Segmented, Wanted
+from edgeseg.runtime.pipelines.base import Borrowed, BorrowedArray, Pipeline, Segmented, Wanted
 from edgeseg.runtime.pipelines.graphs import GraphUse
 from edgeseg.runtime.pipelines.pictures import GivenPicture, PictureCase, given_picture
 from edgeseg.runtime.pipelines.slot import Slot

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from edgeseg.errors import EngineError, ShapeError
-from edgeseg.imaging.formats import Picture, TensorFormat, planes_of, size_wh_of
+from edgeseg.imaging.formats import FrameForm, Picture, TensorFormat, planes_of, size_wh_of
 from edgeseg.imaging.geometry import Placement
 from edgeseg.imaging.postprocess import MaskMaker
 from edgeseg.imaging.preprocess import Frame, Preprocessor, Tensor
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.device_frames import is_on_device
 from edgeseg.runtime.engines.base import Engine
-from edgeseg.runtime.pipelines.base import FrameForm, Pipeline, Segmented, Wanted
+from edgeseg.runtime.pipelines.base import Pipeline, Segmented, Wanted
 
 __all__ = ["HostPipeline"]
 

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from edgeseg.errors import ShapeError
-from edgeseg.imaging.formats import Picture, plane_sizes, planes_of, size_wh_of
+from edgeseg.imaging.formats import FrameForm, Picture, plane_sizes, planes_of, size_wh_of
 from edgeseg.runtime.cuda import CudaContext
 from edgeseg.runtime.device_frames import device_planes, is_on_device, pointers_of, streams_of
-from edgeseg.runtime.pipelines.base import FrameForm
 
 __all__ = ["GivenPicture", "PictureCase", "given_picture"]
 
