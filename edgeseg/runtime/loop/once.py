@@ -1,4 +1,4 @@
-"""Own the loop source -> session -> sinks: three threads, every frame delivered in order or counted as dropped."""
+"""Own one pass source -> session -> sinks: three threads, every frame delivered in order or counted as dropped."""
 
 from __future__ import annotations
 
