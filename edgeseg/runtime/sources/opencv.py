@@ -1,71 +1,20 @@
-"""Own frames: video files, image folders, cameras and streams through OpenCV. Decide no policy, drop nothing."""
+"""Own cameras, files and streams as OpenCV plays them. Decide no policy, drop nothing."""
 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from edgeseg.errors import SourceError
-from edgeseg.files import read_file
-from edgeseg.imaging.images import list_images, read_image
 from edgeseg.runtime.frames import Frame
+from edgeseg.runtime.sources.base import DEFAULT_FPS, FrameSource
 
-__all__ = ["FrameSource", "ImageFolder", "VideoSource", "open_source"]
+__all__ = ["VideoSource"]
 
-DEFAULT_FPS = 30.0
-STREAM_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://")
 #: containers whose boxes tell exactly whether the file was cut short
 BOX_SUFFIXES = (".mp4", ".mov", ".m4v")
-
-
-class FrameSource(ABC):
-    """Frames in order. ``is_live`` sources go on without a reader; the others wait for it."""
-
-    name: str
-    is_live: bool
-    fps: float
-    #: how many frames there are, where that is known beforehand
-    length: int | None
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[Frame]:
-        """The frames; raises SourceError where the source ends before its end."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the device or file; safe to call twice."""
-
-    def __enter__(self) -> FrameSource:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class ImageFolder(FrameSource):
-    """The pictures of a folder in the order of their names."""
-
-    is_live = False
-    fps = DEFAULT_FPS
-
-    def __init__(self, folder: Path) -> None:
-        self.name = str(folder)
-        self._paths = list_images(folder, error=SourceError)
-        self.length = len(self._paths)
-
-    def __iter__(self) -> Iterator[Frame]:
-        for sequence, path in enumerate(self._paths):
-            pixels = read_image(path, error=SourceError)
-            yield Frame(picture=pixels, sequence=sequence, arrived_s=time.perf_counter(), name=path.stem)
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
 
 class VideoSource(FrameSource):
@@ -111,26 +60,6 @@ class VideoSource(FrameSource):
             raise SourceError(
                 f"{self.name} is cut short: {frames}{expected} frames could be decoded", "copy or record it again"
             )
-
-
-def open_source(name: str) -> FrameSource:
-    """Open what a user calls a source.
-
-    Args:
-        name: a video file, a folder of images, a camera index such as ``0``, or an rtsp or http address.
-    Raises:
-        SourceError: there is no such thing, or it holds no frames.
-    """
-    if name.isdigit():
-        return VideoSource(name, int(name), is_live=True)
-    if name.startswith(STREAM_SCHEMES):
-        return VideoSource(name, name, is_live=True)
-    path = Path(name)
-    if path.is_dir():
-        return ImageFolder(path)
-    read_head = "give a video file, a folder of images, a camera index or an rtsp/http address"
-    read_file(path, error=SourceError, make_it=read_head)
-    return VideoSource(name, name, is_live=False)
 
 
 def _open_capture(name: str, target: str | int) -> Any:
