@@ -1,10 +1,8 @@
-"""Own what becomes of masks: overlay video, PNG files, nothing. Make no masks."""
+"""Own masks as video: frames blended with their class colours. Make no masks."""
 
 from __future__ import annotations
 
 import contextlib
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,59 +11,17 @@ import numpy as np
 
 from edgeseg.errors import OutputError, ShapeError
 from edgeseg.files import atomic_path, output_errors
-from edgeseg.imaging.images import write_png
 from edgeseg.imaging.overlay import Overlay
 from edgeseg.imaging.postprocess import Mask
 from edgeseg.imaging.preprocess import Frame as Pixels
 from edgeseg.packages import require
 from edgeseg.runtime.frames import Frame
+from edgeseg.runtime.sinks.base import MaskSink
 from edgeseg.spec import UNSEEN, LabelSpec
 
-__all__ = ["MaskFolder", "MaskSink", "OverlayVideo", "open_sink", "open_sinks"]
+__all__ = ["VIDEO_SUFFIXES", "OverlayVideo"]
 
-NO_SINK = "none"
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
-
-
-class MaskSink(ABC):
-    """Takes frames with their masks, in order."""
-
-    name: str
-
-    @abstractmethod
-    def write(self, frame: Frame, mask: Mask) -> None:
-        """Take one frame and its uint8 (H, W) mask; keeps neither after it returns.
-
-        Raises:
-            OutputError: the place cannot be written.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Finish: what was written becomes a whole file. Safe to call twice."""
-
-    @abstractmethod
-    def abandon(self) -> None:
-        """Give up: a file that would be half written is removed. Safe to call twice, and after ``close``."""
-
-
-class MaskFolder(MaskSink):
-    """One 8-bit PNG of class ids a frame, named after the frame; each is written atomically."""
-
-    def __init__(self, folder: Path) -> None:
-        self.name = str(folder)
-        self._folder = folder
-        with output_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-
-    def write(self, frame: Frame, mask: Mask) -> None:
-        write_png(self._folder / f"{frame.name}.png", mask)
-
-    def close(self) -> None:
-        """Every file is whole already."""
-
-    def abandon(self) -> None:
-        """Every file is whole already."""
 
 
 class OverlayVideo(MaskSink):
@@ -150,39 +106,6 @@ class OverlayVideo(MaskSink):
     def _unwind(self, error: BaseException) -> None:
         with contextlib.suppress(type(error)):
             self._stack.__exit__(type(error), error, None)
-
-
-@contextlib.contextmanager
-def open_sinks(names: Sequence[str], labels: LabelSpec, *, fps: float, alpha: float = 0.5) -> Iterator[list[MaskSink]]:
-    """Open every sink that is named, ``none`` being none; those that are not closed by the end are abandoned.
-
-    Raises:
-        OutputError, MissingPackageError: as ``open_sink``; the sinks before it leave nothing.
-    """
-    with contextlib.ExitStack() as stack:
-        opened: list[MaskSink] = []
-        for name in names:
-            if name != NO_SINK:
-                opened.append(open_sink(name, labels, fps=fps, alpha=alpha))
-                stack.callback(opened[-1].abandon)
-        yield opened
-
-
-def open_sink(name: str, labels: LabelSpec, *, fps: float, alpha: float = 0.5) -> MaskSink:
-    """Open what a user calls a sink: ``overlay.mp4`` is a video, a name without suffix a folder of masks.
-
-    Raises:
-        OutputError: it cannot be written, or the suffix means nothing.
-        MissingPackageError: a video without the ``video`` extra.
-    """
-    path = Path(name)
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        return OverlayVideo(path, labels, fps=fps, alpha=alpha)
-    if path.suffix and not path.is_dir():
-        raise OutputError(
-            f"{name} has the unknown ending {path.suffix}", f"end it with {' '.join(VIDEO_SUFFIXES)}, or name a folder"
-        )
-    return MaskFolder(path)
 
 
 def _even(picture_bgr: Pixels) -> Pixels:

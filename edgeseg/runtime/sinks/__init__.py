@@ -1,0 +1,10 @@
+"""Own what becomes of masks: videos, files, nothing. Make no masks."""
+
+from __future__ import annotations
+
+from edgeseg.runtime.sinks.base import MaskSink
+from edgeseg.runtime.sinks.folder import MaskFolder
+from edgeseg.runtime.sinks.opening import open_sink, open_sinks
+from edgeseg.runtime.sinks.video import OverlayVideo
+
+__all__ = ["MaskFolder", "MaskSink", "OverlayVideo", "open_sink", "open_sinks"]
