@@ -14,6 +14,7 @@ from typing import Any
 from edgeseg.errors import EngineError
 from edgeseg.imaging.formats import ColourMatrix, FrameForm, Picture, PixelFormat
 from edgeseg.imaging.postprocess import Mask
+from edgeseg.imaging.smoothing import Smoothing
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.cuda import Counters
 from edgeseg.runtime.engines import Engine, load_engine
@@ -21,7 +22,7 @@ from edgeseg.runtime.pipelines import Borrowed, Segmented, Wanted, pipeline_of
 from edgeseg.runtime.pipelines.device import DevicePipeline
 from edgeseg.spec import EngineSpec
 
-__all__ = ["Borrowed", "Segmented", "Session", "Wanted"]
+__all__ = ["Borrowed", "Segmented", "Session", "Smoothing", "Wanted"]
 
 DEFAULT_DEPTH = 2  # one frame in the engine while the next is prepared
 
@@ -55,6 +56,7 @@ class Session:
             engine keeps its own.
         graphs: use CUDA graphs where the device and the engine allow; ``graph_state`` says what came of it.
         wanted: what is made of a frame beside its mask.
+        smoothing: steadies masks over time, for one camera; none without it. On the CPU so far.
         is_debug: refuse to overwrite what is borrowed while an array of it is alive.
     Raises:
         SpecError, EngineError, MissingPackageError: as ``load_engine``.
@@ -69,6 +71,7 @@ class Session:
         threads: int | None = None,
         graphs: bool = True,
         wanted: Wanted | None = None,
+        smoothing: Smoothing | None = None,
         is_debug: bool = False,
     ) -> None:
         self.engine = _opened(engine, depth, threads, graphs)
@@ -80,6 +83,7 @@ class Session:
                 graphs=graphs,
                 wanted=wanted or Wanted(),
                 latency=self.latency,
+                smoothing=smoothing,
                 is_debug=is_debug,
             )
         except BaseException:

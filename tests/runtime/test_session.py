@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from edgeseg import Session
 from edgeseg.errors import EngineError, ShapeError
 from edgeseg.imaging.overlay import Overlay
 from edgeseg.runtime.engines import load_engine
-from edgeseg.runtime.session import Wanted
+from edgeseg.runtime.session import Smoothing, Wanted
 
 
 def frames(count: int, size_hw: tuple[int, int] = (90, 160)) -> list[np.ndarray]:
@@ -210,3 +211,21 @@ def test_a_frame_in_device_memory_is_refused_on_the_cpu(chain: Any) -> None:
 
     with Session(chain.fp32) as session, pytest.raises(ShapeError, match="copy it to the host"):
         session.segment(OnDevice())  # type: ignore[arg-type]
+
+
+def test_smoothing_steadies_the_masks_of_a_still_scene(chain: Any) -> None:
+    still = frames(1)[0].astype(np.int16)
+    noise = np.random.default_rng(5)
+    noisy = [np.clip(still + noise.normal(0, 6, still.shape), 0, 255).astype(np.uint8) for _ in range(8)]
+    changed = {}
+    for smoothing in (None, Smoothing(strength=0.9, motion=30.0)):
+        with Session(chain.fp32, smoothing=smoothing) as session:
+            masks = [session.segment(frame) for frame in noisy]
+        changed[smoothing is not None] = np.mean([np.mean(a != b) for a, b in itertools.pairwise(masks[3:])])
+    assert 0 < changed[True] < 0.5 * changed[False]
+
+
+def test_smoothing_of_no_strength_changes_nothing(chain: Any) -> None:
+    with Session(chain.int8) as plain, Session(chain.int8, smoothing=Smoothing(strength=0.0)) as smoothed:
+        for frame in frames(3):
+            np.testing.assert_array_equal(smoothed.segment(frame), plain.segment(frame))

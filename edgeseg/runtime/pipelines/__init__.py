@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgeseg.errors import EngineError
+from edgeseg.imaging.smoothing import Smoothing
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.engines.base import Engine
 from edgeseg.runtime.engines.device import DeviceEngine
@@ -14,18 +15,27 @@ __all__ = ["Borrowed", "BorrowedArray", "Pipeline", "Segmented", "Wanted", "pipe
 
 
 def pipeline_of(
-    engine: Engine, *, threads: int | None, graphs: bool, wanted: Wanted, latency: LatencyLog, is_debug: bool
+    engine: Engine,
+    *,
+    threads: int | None,
+    graphs: bool,
+    wanted: Wanted,
+    latency: LatencyLog,
+    is_debug: bool,
+    smoothing: Smoothing | None,
 ) -> Pipeline:
     """The pipeline of an engine; the caller closes it, then the engine.
 
     Raises:
-        EngineError: the device has no memory for it, or no kernels; ``threads`` are asked of it; or results are to stay
-            on a device that is none.
+        EngineError: the device has no memory for it, or no kernels; ``threads`` are asked of it; results are to stay on
+            a device that is none; or scores are to be smoothed on one.
     """
     if isinstance(engine, DeviceEngine):
         if threads is not None:
             raise EngineError(f"{threads} CPU threads for pixels that move on a GPU", "leave threads out")
+        if smoothing is not None:
+            raise EngineError("scores on a GPU are not smoothed over time yet", "leave smoothing out there")
         return DevicePipeline(engine, graphs=graphs, wanted=wanted, latency=latency, is_debug=is_debug)
     if wanted.on_device:
         raise EngineError(f"results are to stay on a device, and {engine.spec.backend} runs on the CPU", "ask for none")
-    return HostPipeline(engine, threads=threads, wanted=wanted, latency=latency)
+    return HostPipeline(engine, threads=threads, wanted=wanted, latency=latency, smoothing=smoothing)

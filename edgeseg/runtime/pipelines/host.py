@@ -10,8 +10,9 @@ import numpy as np
 from edgeseg.errors import EngineError, ShapeError
 from edgeseg.imaging.formats import FrameForm, Picture, TensorFormat, planes_of, size_wh_of
 from edgeseg.imaging.geometry import Placement
-from edgeseg.imaging.postprocess import MaskMaker
+from edgeseg.imaging.postprocess import MaskFormat, MaskMaker
 from edgeseg.imaging.preprocess import Frame, Preprocessor, Tensor
+from edgeseg.imaging.smoothing import ScoreSmoother, Smoothing
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.device_frames import is_on_device
 from edgeseg.runtime.engines.base import Engine
@@ -30,11 +31,20 @@ class HostPipeline(Pipeline):
         threads: CPU threads of pre- and post-processing; all cores without it.
         wanted: what is made beside masks.
         latency: takes the stages.
+        smoothing: steadies the scores over time.
     """
 
     graph_state = "off: the engine runs on the CPU"
 
-    def __init__(self, engine: Engine, *, threads: int | None, wanted: Wanted, latency: LatencyLog) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        threads: int | None,
+        wanted: Wanted,
+        latency: LatencyLog,
+        smoothing: Smoothing | None = None,
+    ) -> None:
         self.slots, self._engine, self._wanted, self._latency = engine.slots, engine, wanted, latency
         model = engine.spec.model
         self.input_hw = model.input.size_hw
@@ -42,7 +52,9 @@ class HostPipeline(Pipeline):
         self._is_hwc = any((io.name, io.format) == (model.input.name, "hwc") for io in engine.spec.io)
         stored = TensorFormat(dtype=model.input.dtype, layout="NHWC" if self._is_hwc else model.input.layout)
         self._preprocessor = Preprocessor(model.input, threads=threads, tensor_format=stored)
-        self._mask_maker = MaskMaker(model.head, input_hw=model.input.size_hw, threads=threads)
+        self._smoother = None if smoothing is None else ScoreSmoother(model.input, model.head, smoothing)
+        held = None if smoothing is None else MaskFormat()  # what is smoothed is float32
+        self._mask_maker = MaskMaker(model.head, input_hw=model.input.size_hw, mask_format=held, threads=threads)
         self._sizes_hw: list[tuple[int, int]] = [(0, 0)] * engine.slots
         self._pictures: list[Frame | None] = [None] * engine.slots  # what overlays are drawn into
 
@@ -85,7 +97,7 @@ class HostPipeline(Pipeline):
         confidence = np.empty(size_hw, np.uint8) if wanted.confidence else None
         areas = np.empty(256, np.int64) if wanted.areas else None
         mask = self._mask_maker.mask(
-            self._engine.host_output(slot),
+            self._scores(slot),
             size_hw=size_hw,
             out=out,
             placement=self._placement(size_hw),
@@ -96,6 +108,10 @@ class HostPipeline(Pipeline):
             picture=picture,
         )
         return Segmented(mask=mask, confidence=confidence, areas=areas, picture=picture)
+
+    def _scores(self, slot: int) -> Tensor:
+        scores = self._engine.host_output(slot)
+        return scores if self._smoother is None else self._smoother.smoothed(self._engine.host_input(slot), scores)
 
     def _placement(self, size_hw: tuple[int, int]) -> Placement | None:
         """Where the frame went in the net's input, to be undone; nothing where all of it fills all of that."""

@@ -1,0 +1,107 @@
+"""Own the steadying of scores over time, so that masks of a still scene do not flicker. Take no class, see no mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeseg.errors import ShapeError
+from edgeseg.spec import HeadSpec, InputSpec
+
+__all__ = ["ScoreSmoother", "Smoothing"]
+
+GREY_LEVELS = 255.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smoothing:
+    """How much the past counts.
+
+    Attributes:
+        strength: weight of the past where nothing moves, 0 (none) to below 1. The past fades by it with each frame:
+            0.8 remembers about five.
+        motion: mean difference between a cell's pixels in two frames, in grey levels, from which the past is forgotten
+            there; in between it counts the less, the more moves.
+    """
+
+    strength: float = 0.7
+    motion: float = 12.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.strength < 1.0:
+            raise ShapeError(f"the strength of smoothing is {self.strength}", "give 0 to below 1, 0.7 for example")
+        if not self.motion > 0.0:
+            raise ShapeError(f"the motion that ends smoothing is {self.motion} grey levels", "give a value above 0")
+
+
+class ScoreSmoother:
+    """Exponential mean of a net's scores, cell by cell, where the picture stands still; one for each camera.
+
+    A cell is one position of the scores. Its motion is the mean absolute difference of the input's pixels under it
+    between this frame and the last; where that grows to ``motion``, the cell takes the new scores alone, so that what
+    moves leaves no trail. ``w = strength * max(0, 1 - difference / motion)``, ``mean = w * mean + (1 - w) * scores``.
+
+    Args:
+        image: the net's input: its layout and scale.
+        head: the shape and layout of the scores, and what int8 ones are worth.
+        smoothing: how much.
+    Raises:
+        ShapeError: finished ids, which have no scores.
+    """
+
+    def __init__(self, image: InputSpec, head: HeadSpec, smoothing: Smoothing) -> None:
+        if head.decision == "ids":
+            raise ShapeError("finished ids have no scores to be smoothed", "cut the net's tail for that")
+        self._image, self._head, self._options = image, head, smoothing
+        self._levels = np.asarray(image.std, np.float32) * np.float32(GREY_LEVELS)
+        if image.dtype == "uint8":
+            self._levels = np.ones(image.channels, np.float32)
+        self._cells: NDArray[np.float32] | None = None
+        self._mean: NDArray[np.float32] | None = None
+
+    def smoothed(self, tensor: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float32]:
+        """The scores of the newest frame, steadied by those before.
+
+        Args:
+            tensor: the net's input of this frame, in the model's layout, any strides.
+            scores: its output, likewise.
+        Returns:
+            float32 of the scores' shape, owned by this object until the next call.
+        """
+        cells = self._cell_colours(tensor)
+        new = np.multiply(scores, np.float32(self._head.scale), dtype=np.float32)
+        if self._mean is None or self._cells is None:
+            self._mean = new
+        else:
+            weight = self._weights(cells)
+            self._mean += (1.0 - weight) * (new - self._mean)
+        self._cells = cells
+        return self._mean
+
+    def forget(self) -> None:
+        """Begin anew, as after a cut or a reconnect."""
+        self._mean = self._cells = None
+
+    def _weights(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of the past, for every cell, in the scores' axes."""
+        assert self._cells is not None
+        moved = np.abs(cells - self._cells).mean(axis=2)
+        still = np.clip(1.0 - moved / np.float32(self._options.motion), 0.0, 1.0)
+        weight: NDArray[np.float32] = np.float32(self._options.strength) * still
+        return weight[None, None] if self._head.layout == "NCHW" else weight[None, :, :, None]
+
+    def _cell_colours(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
+        """Mean colour of the pixels under each cell in grey levels, float32 (h, w, channels)."""
+        import cv2
+
+        pixels = tensor[0].transpose(1, 2, 0) if self._image.layout == "NCHW" else tensor[0]
+        height, width = self._head.size_hw
+        colours = [
+            cv2.resize(np.ascontiguousarray(pixels[..., one]), (width, height), interpolation=cv2.INTER_AREA)
+            for one in range(self._image.channels)
+        ]
+        cells: NDArray[np.float32] = np.stack(colours, axis=2).astype(np.float32) * self._levels
+        return cells
