@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_EXTRA ?=
 OUT ?= demo
 
-.PHONY: demo test lint bench sanitize test-gpu bench-gpu install-gpu test-zoo install train-demo nets-page precision-page tensorrt-page calib-data dist clean
+.PHONY: demo test lint bench sanitize test-gpu bench-gpu install-gpu test-zoo install train-demo nets-page precision-page tensorrt-page smoothing-page calib-data dist clean
 
 $(VENV)/.installed: setup.py pyproject.toml constraints.txt $(wildcard edgeseg/imaging/native/*)
 	$(PYTHON) -m venv $(VENV)
@@ -90,6 +90,10 @@ precision-page: install
 # Asks the bindings of four TensorRT releases which options they have; writes the table in docs/tensorrt.md.
 tensorrt-page: install
 	$(BIN)/python scripts/tensorrt_page.py
+
+# Flicker and mIoU with and without smoothing; writes the table in docs/smoothing.md; a few minutes on two cores.
+smoothing-page: install
+	$(BIN)/python scripts/measure_smoothing.py
 
 calib-data: install
 	$(BIN)/python -m edgeseg.calib_data.generate --out edgeseg/calib_data
