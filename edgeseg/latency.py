@@ -97,8 +97,8 @@ class LatencyLog:
         """Add one sample in milliseconds; the stage is made on its first sample."""
         ring = self._rings.get(stage)
         if ring is None:
-            ring = self._rings[stage] = np.empty(self._capacity, np.float64)
             self._counts[stage] = 0
+            ring = self._rings[stage] = np.empty(self._capacity, np.float64)
         ring[self._counts[stage] % self._capacity] = sample_ms
         self._counts[stage] += 1
 
@@ -108,6 +108,10 @@ class LatencyLog:
         start = time.perf_counter()
         yield
         self.add(stage, (time.perf_counter() - start) * 1e3)
+
+    def stages(self) -> tuple[str, ...]:
+        """Names in the order they first appeared; may be asked by another thread than the one that adds."""
+        return tuple(self._rings)
 
     def count(self, stage: str) -> int:
         """How many samples a stage ever got; 0 for one that has none."""

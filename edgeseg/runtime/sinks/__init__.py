@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgeseg.runtime.sinks.base import MaskSink
 from edgeseg.runtime.sinks.folder import MaskFolder
 from edgeseg.runtime.sinks.opening import open_sink, open_sinks
-from edgeseg.runtime.sinks.video import OverlayVideo
+from edgeseg.runtime.sinks.options import SinkOptions
+from edgeseg.runtime.sinks.video import ClassVideo, OverlayVideo
 
-__all__ = ["MaskFolder", "MaskSink", "OverlayVideo", "open_sink", "open_sinks"]
+__all__ = ["ClassVideo", "MaskFolder", "MaskSink", "OverlayVideo", "SinkOptions", "open_sink", "open_sinks"]

@@ -9,16 +9,22 @@ from pathlib import Path
 from edgeseg.errors import OutputError
 from edgeseg.runtime.sinks.base import MaskSink
 from edgeseg.runtime.sinks.folder import MaskFolder
-from edgeseg.runtime.sinks.video import VIDEO_SUFFIXES, OverlayVideo
+from edgeseg.runtime.sinks.options import SinkOptions
+from edgeseg.runtime.sinks.video import ClassVideo, OverlayVideo
+from edgeseg.runtime.sinks.video_file import VIDEO_SUFFIXES
 from edgeseg.spec import LabelSpec
 
 __all__ = ["open_sink", "open_sinks"]
 
 NO_SINK = "none"
+CLASSES = "mask:"
+PLAIN = SinkOptions()
 
 
 @contextlib.contextmanager
-def open_sinks(names: Sequence[str], labels: LabelSpec, *, fps: float, alpha: float = 0.5) -> Iterator[list[MaskSink]]:
+def open_sinks(
+    names: Sequence[str], labels: LabelSpec, *, fps: float, alpha: float = 0.5, options: SinkOptions = PLAIN
+) -> Iterator[list[MaskSink]]:
     """Open every sink that is named, ``none`` being none; those that are not closed by the end are abandoned.
 
     Raises:
@@ -28,23 +34,41 @@ def open_sinks(names: Sequence[str], labels: LabelSpec, *, fps: float, alpha: fl
         opened: list[MaskSink] = []
         for name in names:
             if name != NO_SINK:
-                opened.append(open_sink(name, labels, fps=fps, alpha=alpha))
+                opened.append(open_sink(name, labels, fps=fps, alpha=alpha, options=options))
                 stack.callback(opened[-1].abandon)
         yield opened
 
 
-def open_sink(name: str, labels: LabelSpec, *, fps: float, alpha: float = 0.5) -> MaskSink:
-    """Open what a user calls a sink: ``overlay.mp4`` is a video, a name without suffix a folder of masks.
+def open_sink(
+    name: str, labels: LabelSpec, *, fps: float, alpha: float = 0.5, options: SinkOptions = PLAIN
+) -> MaskSink:
+    """Open what a user calls a sink.
 
+    Args:
+        name: ``overlay.mp4`` (.mkv, .mov) is a video of frames with class colours, ``mask:classes.mp4`` one of the
+            colours alone, a name without suffix a folder of masks.
+        labels: the classes and their colours.
+        fps: frames a second of a video.
+        alpha: weight of the colours, 0 to 1.
+        options: live or not, and when a file ends.
     Raises:
-        OutputError: it cannot be written, or the suffix means nothing.
+        OutputError: it cannot be written, or the name means nothing.
         MissingPackageError: a video without the ``video`` extra.
     """
+    if name.startswith(CLASSES):
+        return ClassVideo(_video_path(name), labels, fps=fps, options=options)
     path = Path(name)
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        return OverlayVideo(path, labels, fps=fps, alpha=alpha)
+        return OverlayVideo(path, labels, fps=fps, alpha=alpha, options=options)
     if path.suffix and not path.is_dir():
         raise OutputError(
             f"{name} has the unknown ending {path.suffix}", f"end it with {' '.join(VIDEO_SUFFIXES)}, or name a folder"
         )
     return MaskFolder(path)
+
+
+def _video_path(name: str) -> Path:
+    path = Path(name.removeprefix(CLASSES))
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        raise OutputError(f"{name} is no video", f"name one that ends with {' '.join(VIDEO_SUFFIXES)}")
+    return path

@@ -1,116 +1,124 @@
-"""Own masks as video: frames blended with their class colours. Make no masks."""
+"""Own masks as video: frames blended with their class colours, or the colours alone. Make no masks."""
 
 from __future__ import annotations
 
-import contextlib
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edgeseg.errors import OutputError, ShapeError
-from edgeseg.files import atomic_path, output_errors
 from edgeseg.imaging.overlay import Overlay
 from edgeseg.imaging.postprocess import Mask
 from edgeseg.imaging.preprocess import Frame as Pixels
-from edgeseg.packages import require
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.sinks.base import MaskSink
+from edgeseg.runtime.sinks.options import SinkOptions
+from edgeseg.runtime.sinks.parts import PartNames
+from edgeseg.runtime.sinks.video_file import VideoFile, even_sides
 from edgeseg.spec import UNSEEN, LabelSpec
 
-__all__ = ["VIDEO_SUFFIXES", "OverlayVideo"]
-
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
+__all__ = ["ClassVideo", "OverlayVideo"]
 
 
 class OverlayVideo(MaskSink):
-    """H.264 video of frames blended with their class colours; appears under its name when it is whole.
+    """H.264 video of frames blended with their class colours.
+
+    Of a file's frames it has a fixed rate and appears under its name when it is whole. Of live frames
+    (``options.is_live``) it grows under its name, keeps their times and is playable whenever the process is killed;
+    a change of size begins another file (``name-0002.mp4``), and so does a failed write.
 
     Args:
         path: .mp4, .mkv or .mov.
         labels: class colours.
         fps: frames a second of the video.
         alpha: weight of the colours, 0 to 1.
+        options: live or not, and when to begin another file.
     """
 
-    def __init__(self, path: Path, labels: LabelSpec, *, fps: float, alpha: float = 0.5) -> None:
+    def __init__(
+        self, path: Path, labels: LabelSpec, *, fps: float, alpha: float = 0.5, options: SinkOptions | None = None
+    ) -> None:
         self.name = str(path)
-        self._path, self._overlay = path, Overlay(labels, alpha=alpha, clear=(UNSEEN,))
+        self._overlay = Overlay(labels, alpha=alpha, clear=(UNSEEN,))
         self._picture = np.empty((0, 0, 3), np.uint8)
-        self._rate = Fraction(fps).limit_denominator(1001)
-        self._size_hw: tuple[int, int] | None = None
-        self._av = require("av")
-        self._stack = contextlib.ExitStack()
-        temporary = self._stack.enter_context(atomic_path(path))
-        with output_errors(path):
-            self._container: Any = self._av.open(str(temporary), "w")
-        self._stream: Any = None
+        self._fps, self._options = fps, options or SinkOptions()
+        self._names = PartNames(path, keeps_old=self._options.is_live)
+        self._began_s: float | None = None
+        self._file: VideoFile | None = self._next_file()
 
     def write(self, frame: Frame, mask: Mask) -> None:
-        if self._picture.shape != frame.bgr.shape:
-            self._picture = np.empty(frame.bgr.shape, np.uint8)
-        picture = _even(self._overlay.blend(frame.bgr, mask, out=self._picture))
-        size_hw = (picture.shape[0], picture.shape[1])
-        if self._stream is None:
-            self._begin(size_hw)
-        if size_hw != self._size_hw:
-            raise ShapeError(
-                f"frame {frame.sequence} is {size_hw} where {self._path} holds {self._size_hw}",
-                "write masks to a folder",
-            )
-        self._mux(self._av.VideoFrame.from_ndarray(picture, format="bgr24"))
-
-    def close(self) -> None:
-        if self._container is None:
-            return
-        if self._stream is None:
-            self.abandon()
-            return
-        with self._removed_on_error():
-            self._mux(None)
-            self._close_container()
-        self._stack.close()
-
-    def abandon(self) -> None:
-        if self._container is not None:
-            with contextlib.suppress(OSError):  # the trailer may not fit on a full device; the file goes anyway
-                self._close_container()
-        self._unwind(OutputError(f"{self._path} was abandoned"))
-
-    def _begin(self, size_hw: tuple[int, int]) -> None:
-        self._size_hw = size_hw
-        self._stream = self._container.add_stream("libx264", rate=self._rate)
-        self._stream.height, self._stream.width = size_hw
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.options = {"preset": "veryfast", "crf": "23"}
-
-    def _mux(self, picture: Any) -> None:
-        with output_errors(self._path):
-            for packet in self._stream.encode(picture):
-                self._container.mux(packet)
-
-    def _close_container(self) -> None:
-        container, self._container = self._container, None
-        with output_errors(self._path):
-            container.close()
-
-    @contextlib.contextmanager
-    def _removed_on_error(self) -> Any:
+        picture = even_sides(self._paint(frame, mask))
+        taken_s = frame.arrived_s if frame.captured_s is None else frame.captured_s
+        file = self._file_for((picture.shape[0], picture.shape[1]), frame)
+        if self._began_s is None:
+            self._began_s = taken_s
         try:
-            yield
-        except BaseException as error:
-            self._unwind(error)
+            file.add(picture, taken_s - self._began_s)
+        except OutputError:
+            if self._options.is_live:  # what is whole stays; should the caller go on, another file begins
+                self._file = None
+                file.leave()
             raise
 
-    def _unwind(self, error: BaseException) -> None:
-        with contextlib.suppress(type(error)):
-            self._stack.__exit__(type(error), error, None)
+    def close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.finish()
+
+    def abandon(self) -> None:
+        file, self._file = self._file, None
+        if file is None:
+            return
+        if not self._options.is_live:
+            file.leave()
+            return
+        try:
+            file.finish()
+        except OutputError:  # it has left what is whole, and there is nobody to tell
+            return
+
+    def _paint(self, frame: Frame, mask: Mask) -> Pixels:
+        pixels = frame.bgr
+        return self._overlay.blend(pixels, mask, out=self._canvas(pixels.shape[:2]))
+
+    def _canvas(self, size_hw: tuple[int, ...]) -> Pixels:
+        """One picture's memory for all."""
+        if self._picture.shape[:2] != size_hw:
+            self._picture = np.zeros((*size_hw, 3), np.uint8)
+        return self._picture
+
+    def _file_for(self, size_hw: tuple[int, int], frame: Frame) -> VideoFile:
+        file = self._file
+        if file is not None and file.size_hw not in (None, size_hw):
+            if not self._options.is_live:
+                raise ShapeError(
+                    f"frame {frame.sequence} is {size_hw} where {self.name} holds {file.size_hw}",
+                    "write masks to a folder",
+                )
+            file = self._end_file()
+        elif file is not None and self._options.ends_part(seconds=file.seconds, written_bytes=file.written_bytes):
+            file = self._end_file()
+        if file is None:
+            self._file = file = self._next_file()
+        return file
+
+    def _end_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.finish()
+
+    def _next_file(self) -> VideoFile:
+        self._began_s = None
+        return VideoFile(self._names.take(), fps=self._fps, is_growing=self._options.is_live)
 
 
-def _even(picture_bgr: Pixels) -> Pixels:
-    """Repeat the last row or column where a side is odd, since 4:2:0 video has even sides."""
-    height, width = picture_bgr.shape[:2]
-    if height % 2 == 0 and width % 2 == 0:
-        return picture_bgr
-    return np.pad(picture_bgr, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+class ClassVideo(OverlayVideo):
+    """The same of the class colours alone; pixels without a class are black. Frames are not converted."""
+
+    def __init__(self, path: Path, labels: LabelSpec, *, fps: float, options: SinkOptions | None = None) -> None:
+        super().__init__(path, labels, fps=fps, options=options)
+        self._overlay = Overlay(labels, alpha=1.0)
+
+    def _paint(self, frame: Frame, mask: Mask) -> Pixels:
+        canvas = self._canvas(mask.shape)
+        return self._overlay.blend(canvas, mask, out=canvas)

@@ -2,7 +2,7 @@
 
 from edgeseg.runtime.sources.base import FrameSource, SourceOptions
 from edgeseg.runtime.sources.folder import ImageFolder
-from edgeseg.runtime.sources.opencv import VideoSource
 from edgeseg.runtime.sources.opening import open_source
+from edgeseg.runtime.sources.video import VideoFile, VideoSource, VideoStream
 
-__all__ = ["FrameSource", "ImageFolder", "SourceOptions", "VideoSource", "open_source"]
+__all__ = ["FrameSource", "ImageFolder", "SourceOptions", "VideoFile", "VideoSource", "VideoStream", "open_source"]

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from edgeseg.errors import SourceError
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.sources.base import DEFAULT_FPS, FrameSource
 
-__all__ = ["VideoSource"]
-
-#: containers whose boxes tell exactly whether the file was cut short
-BOX_SUFFIXES = (".mp4", ".mov", ".m4v")
+__all__ = ["OpenCvCamera"]
 
 
-class VideoSource(FrameSource):
+class OpenCvCamera(FrameSource):
     """A video file, a camera index or a stream's address, decoded by OpenCV.
 
     Args:
@@ -50,17 +46,6 @@ class VideoSource(FrameSource):
     def close(self) -> None:
         self._capture.release()
 
-    def _check_end(self, frames: int) -> None:
-        if self.is_live:
-            raise SourceError(f"{self.name} stopped after {frames} frames", "check the camera or the stream")
-        if frames == 0:
-            raise SourceError(f"{self.name} holds no frame that can be decoded", "give a video that a player plays")
-        if _is_cut_short(Path(self.name)):
-            expected = f" of {self.length}" if self.length else ""
-            raise SourceError(
-                f"{self.name} is cut short: {frames}{expected} frames could be decoded", "copy or record it again"
-            )
-
 
 def _open_capture(name: str, target: str | int) -> Any:
     import cv2
@@ -74,21 +59,3 @@ def _open_capture(name: str, target: str | int) -> Any:
 
 def _positive(value: float) -> float | None:
     return value if value > 0 else None
-
-
-def _is_cut_short(path: Path) -> bool:
-    """Whether the last box of an ISO file (ISO 14496-12, section 4.2) ends behind the end of the file."""
-    if path.suffix.lower() not in BOX_SUFFIXES:
-        return False
-    end, position = path.stat().st_size, 0
-    with path.open("rb") as file:
-        while position + 8 <= end:
-            file.seek(position)
-            header = file.read(16)
-            size = int.from_bytes(header[:4], "big")
-            if size == 1:
-                size = int.from_bytes(header[8:16], "big")
-            if size == 0:  # the box reaches to the end of the file by definition
-                return False
-            position += max(size, 8)
-    return position != end
