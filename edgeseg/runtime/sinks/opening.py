@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeseg.errors import OutputError
 from edgeseg.runtime.sinks.base import MaskSink
 from edgeseg.runtime.sinks.folder import MaskFolder
-from edgeseg.runtime.sinks.options import SinkOptions
+from edgeseg.runtime.sinks.options import PLAIN, SinkOptions
 from edgeseg.runtime.sinks.video import ClassVideo, OverlayVideo
 from edgeseg.runtime.sinks.video_file import VIDEO_SUFFIXES
 from edgeseg.spec import LabelSpec
@@ -18,7 +18,6 @@ __all__ = ["open_sink", "open_sinks"]
 
 NO_SINK = "none"
 CLASSES = "mask:"
-PLAIN = SinkOptions()
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from edgeseg.imaging.postprocess import Mask
 from edgeseg.imaging.preprocess import Frame as Pixels
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.sinks.base import MaskSink
-from edgeseg.runtime.sinks.options import SinkOptions
+from edgeseg.runtime.sinks.options import PLAIN, SinkOptions
 from edgeseg.runtime.sinks.parts import PartNames
 from edgeseg.runtime.sinks.video_file import VideoFile, even_sides
 from edgeseg.spec import UNSEEN, LabelSpec
@@ -36,24 +36,21 @@ class OverlayVideo(MaskSink):
     """
 
     def __init__(
-        self, path: Path, labels: LabelSpec, *, fps: float, alpha: float = 0.5, options: SinkOptions | None = None
+        self, path: Path, labels: LabelSpec, *, fps: float, alpha: float = 0.5, options: SinkOptions = PLAIN
     ) -> None:
         self.name = str(path)
         self._overlay = Overlay(labels, alpha=alpha, clear=(UNSEEN,))
         self._picture = np.empty((0, 0, 3), np.uint8)
-        self._fps, self._options = fps, options or SinkOptions()
+        self._fps, self._options = fps, options
         self._names = PartNames(path, keeps_old=self._options.is_live)
         self._began_s: float | None = None
         self._file: VideoFile | None = self._next_file()
 
     def write(self, frame: Frame, mask: Mask) -> None:
         picture = even_sides(self._paint(frame, mask))
-        taken_s = frame.arrived_s if frame.captured_s is None else frame.captured_s
         file = self._file_for((picture.shape[0], picture.shape[1]), frame)
-        if self._began_s is None:
-            self._began_s = taken_s
         try:
-            file.add(picture, taken_s - self._began_s)
+            file.add(picture, self._seconds(file, frame))
         except OutputError:
             if self._options.is_live:  # what is whole stays; should the caller go on, another file begins
                 self._file = None
@@ -87,25 +84,34 @@ class OverlayVideo(MaskSink):
             self._picture = np.zeros((*size_hw, 3), np.uint8)
         return self._picture
 
+    def _seconds(self, file: VideoFile, frame: Frame) -> float:
+        """When in the file the frame is."""
+        if not self._options.is_live:
+            return file.frames / self._fps
+        taken_s = frame.arrived_s if frame.captured_s is None else frame.captured_s
+        if self._began_s is None:
+            self._began_s = taken_s
+        return taken_s - self._began_s
+
     def _file_for(self, size_hw: tuple[int, int], frame: Frame) -> VideoFile:
+        """The file that takes the frame: the open one unless it is full or of another size."""
         file = self._file
-        if file is not None and file.size_hw not in (None, size_hw):
-            if not self._options.is_live:
-                raise ShapeError(
-                    f"frame {frame.sequence} is {size_hw} where {self.name} holds {file.size_hw}",
-                    "write masks to a folder",
-                )
-            file = self._end_file()
-        elif file is not None and self._options.ends_part(seconds=file.seconds, written_bytes=file.written_bytes):
-            file = self._end_file()
         if file is None:
             self._file = file = self._next_file()
-        return file
+        if file.size_hw is None or not self._is_done(file, size_hw, frame):
+            return file
+        self._file = None
+        file.finish()
+        self._file = self._next_file()
+        return self._file
 
-    def _end_file(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            file.finish()
+    def _is_done(self, file: VideoFile, size_hw: tuple[int, int], frame: Frame) -> bool:
+        if file.size_hw != size_hw and not self._options.is_live:
+            raise ShapeError(
+                f"frame {frame.sequence} is {size_hw} where {self.name} holds {file.size_hw}", "write masks to a folder"
+            )
+        is_full = self._options.ends_part(seconds=self._seconds(file, frame), written_bytes=file.written_bytes)
+        return is_full or file.size_hw != size_hw
 
     def _next_file(self) -> VideoFile:
         self._began_s = None
@@ -115,10 +121,10 @@ class OverlayVideo(MaskSink):
 class ClassVideo(OverlayVideo):
     """The same of the class colours alone; pixels without a class are black. Frames are not converted."""
 
-    def __init__(self, path: Path, labels: LabelSpec, *, fps: float, options: SinkOptions | None = None) -> None:
+    def __init__(self, path: Path, labels: LabelSpec, *, fps: float, options: SinkOptions = PLAIN) -> None:
         super().__init__(path, labels, fps=fps, options=options)
         self._overlay = Overlay(labels, alpha=1.0)
 
-    def _paint(self, frame: Frame, mask: Mask) -> Pixels:
+    def _paint(self, frame: Frame, mask: Mask) -> Pixels:  # noqa: ARG002  # the colours alone
         canvas = self._canvas(mask.shape)
         return self._overlay.blend(canvas, mask, out=canvas)
