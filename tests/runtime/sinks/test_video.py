@@ -160,7 +160,7 @@ def test_a_live_recording_goes_on_in_another_file_after_a_failed_write(cramped: 
         """
         from edgeseg.errors import OutputError
         sink, failed = open_sink("a.mkv", labels, fps=30, options=SinkOptions(is_live=True)), 0
-        for number in range(100):
+        for number in range(120):
             try:
                 write(sink, 1, first=number)
             except OutputError:
