@@ -53,6 +53,18 @@ class HandOver(Generic[Item]):
             self._is_cancelled = True
             self._changed.notify_all()
 
+    def discard(self) -> int:
+        """Give up what is held; returns how many items that was. The consumer gets what comes after it."""
+        with self._changed:
+            count = len(self._items)
+            self._items.clear()
+            self._changed.notify_all()
+            return count
+
+    def __len__(self) -> int:
+        """How many items are held."""
+        return len(self._items)
+
     def __iter__(self) -> Iterator[Item]:
         """Items in order, until the producer finishes; its error is raised then."""
         while True:

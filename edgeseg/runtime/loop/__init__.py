@@ -1,5 +1,19 @@
 """Own the way from sources through a session to sinks. Open no source, know no engine."""
 
-from edgeseg.runtime.loop.once import LoopStats, Policy, run_loop
+from edgeseg.runtime.loop.once import LoopStats, run_loop
+from edgeseg.runtime.loop.options import LoopOptions, Opening, Policy
+from edgeseg.runtime.loop.snapshot import SinkSnapshot, Snapshot, SourceSnapshot
+from edgeseg.runtime.loop.state import Event, LoopState
 
-__all__ = ["LoopStats", "Policy", "run_loop"]
+__all__ = [
+    "Event",
+    "LoopOptions",
+    "LoopState",
+    "LoopStats",
+    "Opening",
+    "Policy",
+    "SinkSnapshot",
+    "Snapshot",
+    "SourceSnapshot",
+    "run_loop",
+]

@@ -7,20 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from edgeseg.errors import SourceError
 from edgeseg.imaging.postprocess import Mask
 from edgeseg.latency import StageStats
 from edgeseg.runtime.frames import Frame
+from edgeseg.runtime.loop.options import Policy
 from edgeseg.runtime.queues import HandOver
 from edgeseg.runtime.session import Session
 from edgeseg.runtime.sinks import MaskSink
 from edgeseg.runtime.sources import FrameSource
 
-__all__ = ["LoopStats", "Policy", "run_loop"]
+__all__ = ["LoopStats", "run_loop"]
 
-Policy = Literal["all", "latest"]
 QUEUED = 4  # frames held before and behind the session: enough to ride out a slow write, little memory
 READER_GRACE_S = 1.0
 
