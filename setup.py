@@ -129,6 +129,7 @@ setup(
             "build",
             "hypothesis",
             "mypy",
+            "pycocotools",
             "pybind11>=3",
             "pytest",
             "pytest-benchmark",

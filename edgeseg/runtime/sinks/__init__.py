@@ -6,6 +6,16 @@ from edgeseg.runtime.sinks.base import MaskSink
 from edgeseg.runtime.sinks.folder import MaskFolder
 from edgeseg.runtime.sinks.opening import open_sink, open_sinks
 from edgeseg.runtime.sinks.options import SinkOptions
+from edgeseg.runtime.sinks.records import MaskRecords
 from edgeseg.runtime.sinks.video import ClassVideo, OverlayVideo
 
-__all__ = ["ClassVideo", "MaskFolder", "MaskSink", "OverlayVideo", "SinkOptions", "open_sink", "open_sinks"]
+__all__ = [
+    "ClassVideo",
+    "MaskFolder",
+    "MaskRecords",
+    "MaskSink",
+    "OverlayVideo",
+    "SinkOptions",
+    "open_sink",
+    "open_sinks",
+]

@@ -10,6 +10,7 @@ from edgeseg.errors import OutputError
 from edgeseg.runtime.sinks.base import MaskSink
 from edgeseg.runtime.sinks.folder import MaskFolder
 from edgeseg.runtime.sinks.options import PLAIN, SinkOptions
+from edgeseg.runtime.sinks.records import RECORD_SUFFIX, MaskRecords
 from edgeseg.runtime.sinks.video import ClassVideo, OverlayVideo
 from edgeseg.runtime.sinks.video_file import VIDEO_SUFFIXES
 from edgeseg.spec import LabelSpec
@@ -45,7 +46,7 @@ def open_sink(
 
     Args:
         name: ``overlay.mp4`` (.mkv, .mov) is a video of frames with class colours, ``mask:classes.mp4`` one of the
-            colours alone, a name without suffix a folder of masks.
+            colours alone, ``masks.jsonl`` lines of JSON, a name without suffix a folder of masks.
         labels: the classes and their colours.
         fps: frames a second of a video.
         alpha: weight of the colours, 0 to 1.
@@ -59,10 +60,11 @@ def open_sink(
     path = Path(name)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return OverlayVideo(path, labels, fps=fps, alpha=alpha, options=options)
+    if path.suffix.lower() == RECORD_SUFFIX:
+        return MaskRecords(path, labels, options=options)
     if path.suffix and not path.is_dir():
-        raise OutputError(
-            f"{name} has the unknown ending {path.suffix}", f"end it with {' '.join(VIDEO_SUFFIXES)}, or name a folder"
-        )
+        known = " ".join((*VIDEO_SUFFIXES, RECORD_SUFFIX))
+        raise OutputError(f"{name} has the unknown ending {path.suffix}", f"end it with {known}, or name a folder")
     return MaskFolder(path)
 
 
