@@ -67,6 +67,10 @@ def test_a_list_names_images_relative_to_itself_in_its_own_order(images: Path, n
     assert frames_equal(CalibrationSet(listed, every=2), named(images, 5, 3))
 
 
+#: grey levels: OpenCV has FFmpeg's swscale turn YUV to BGR in small integers; the runtime takes YUV, and rounds once
+SWSCALE_ROUNDS = 3
+
+
 @pytest.mark.parametrize(("every", "count"), [(1, 40), (7, 6), (40, 1), (41, 1)])
 def test_a_video_gives_every_nth_frame_as_the_runtime_decodes_it(clip: Path, every: int, count: int) -> None:
     frames = CalibrationSet(clip, every=every)
@@ -75,7 +79,8 @@ def test_a_video_gives_every_nth_frame_as_the_runtime_decodes_it(clip: Path, eve
         expected = [frame.bgr for frame in source][::every]
     given = list(frames)
     assert len(given) == len(frames) == count
-    assert all(np.array_equal(one, other) for one, other in zip(given, expected, strict=True))
+    for one, other in zip(given, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=SWSCALE_ROUNDS)
     assert frames.skipped == ()
 
 

@@ -1,0 +1,102 @@
+"""Own addresses of sources as text: scheme, place and query. Open nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl, unquote
+
+from edgeseg.errors import SourceError
+from edgeseg.imaging.formats import PIXEL_FORMATS
+from edgeseg.runtime.sources.base import SourceOptions
+
+__all__ = ["Address", "parse_address", "with_query"]
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+SIZE = re.compile(r"(\d+)x(\d+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """What a user calls a source, taken apart.
+
+    Attributes:
+        text: what the user typed.
+        scheme: in small letters; empty for a plain path, an index and ``-``.
+        place: what follows it, up to a ``?`` where the scheme has a query of ours.
+    """
+
+    text: str
+    scheme: str
+    place: str
+
+
+def parse_address(text: str) -> Address:
+    """Take an address apart.
+
+    Example:
+        >>> parse_address("CSI://0").scheme, parse_address("a/b.mp4").scheme
+        ('csi', '')
+    """
+    found = SCHEME.fullmatch(text)
+    return (
+        Address(text=text, scheme=found[1].lower(), place=found[2])
+        if found
+        else Address(text=text, scheme="", place=text)
+    )
+
+
+def with_query(
+    address: Address, options: SourceOptions, *, extra: tuple[str, ...] = ()
+) -> tuple[Address, SourceOptions, dict[str, str]]:
+    """The address without its query, and the options with what the query says in their place.
+
+    Args:
+        address: ``place?size=640x480&fps=30&format=NV12``.
+        options: what is asked otherwise.
+        extra: further words that this source knows.
+    Returns:
+        Address, options, and the values of the extra words.
+    Raises:
+        SourceError: a word that is not known, or a value that is none.
+    """
+    place, _, query = address.place.partition("?")
+    words = dict(parse_qsl(query, keep_blank_values=True))
+    known = ("size", "fps", "format", *extra)
+    if unknown := [word for word in words if word not in known]:
+        raise SourceError(f"{address.text} says '{unknown[0]}'", f"it may say {', '.join(known)}")
+    others = {word: value for word, value in words.items() if word in extra}
+    return replace(address, place=unquote(place)), _merged(address, options, words), others
+
+
+def _merged(address: Address, options: SourceOptions, words: dict[str, str]) -> SourceOptions:
+    if "size" in words:
+        size = SIZE.fullmatch(words["size"])
+        if size is None or "0" in size.groups():
+            raise SourceError(f"{address.text}: size is '{words['size']}'", "write it as 640x480, width first")
+        options = replace(options, size_wh=(int(size[1]), int(size[2])))
+    if "fps" in words:
+        options = replace(options, fps=positive(address, "fps", words["fps"]))
+    if "format" in words:
+        named = {one: one for one in PIXEL_FORMATS}.get(words["format"].upper())  # type: ignore[call-overload]
+        if named is None:
+            raise SourceError(
+                f"{address.text}: format is '{words['format']}'", f"give one of {', '.join(PIXEL_FORMATS)}"
+            )
+        options = replace(options, pixel_format=named)
+    return options
+
+
+def positive(address: Address, word: str, text: str) -> float:
+    """A number above 0 out of a query.
+
+    Raises:
+        SourceError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise SourceError(f"{address.text}: {word} is '{text}'", "give a number above 0")
+    return value
