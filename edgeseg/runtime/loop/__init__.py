@@ -2,6 +2,8 @@
 
 from edgeseg.runtime.loop.once import LoopStats, run_loop
 from edgeseg.runtime.loop.options import LoopOptions, Opening, Policy
+from edgeseg.runtime.loop.reloading import ReloadRequest
+from edgeseg.runtime.loop.running import run_sources
 from edgeseg.runtime.loop.snapshot import SinkSnapshot, Snapshot, SourceSnapshot
 from edgeseg.runtime.loop.state import Event, LoopState
 
@@ -12,8 +14,10 @@ __all__ = [
     "LoopStats",
     "Opening",
     "Policy",
+    "ReloadRequest",
     "SinkSnapshot",
     "Snapshot",
     "SourceSnapshot",
     "run_loop",
+    "run_sources",
 ]

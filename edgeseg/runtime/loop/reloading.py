@@ -1,0 +1,94 @@
+"""Own a new engine beside the running one: opened in a thread, checked, then offered. Drive no session."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from edgeseg.errors import EngineError
+from edgeseg.runtime.loop.state import LoopState
+from edgeseg.runtime.session import Session
+
+__all__ = ["ReloadRequest", "Reloader"]
+
+
+class ReloadRequest:
+    """Asks a running loop for its engine file anew; from any thread or signal handler, since it takes no lock."""
+
+    def __init__(self) -> None:
+        self._asked = self._served = 0
+
+    def ask(self) -> None:
+        """Load the engine file again, between two frames."""
+        self._asked += 1
+
+    def take(self) -> bool:
+        """Whether it was asked since the last time; the loop's thread only."""
+        asked, self._served = self._asked > self._served, self._asked
+        return asked
+
+
+class Reloader:
+    """Opens sessions of the engine file while another one runs.
+
+    Args:
+        opener: opens a session; what it raises refuses the new engine.
+        state: told of what became of it.
+    """
+
+    def __init__(self, opener: Callable[[], Session], state: LoopState) -> None:
+        self._opener, self._state = opener, state
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._ready: Session | None = None
+        self._is_asked = self._is_closed = False
+
+    def request(self) -> None:
+        """Begin with a new session, as soon as the one that is being opened is there."""
+        self._is_asked = True
+
+    def offer(self, running: Session) -> Session | None:
+        """The new session where it is ready, the caller's from then on; never waits. The loop's thread only."""
+        with self._lock:
+            ready, self._ready = self._ready, None
+        if ready is None and self._is_asked and not (self._thread and self._thread.is_alive()):
+            self._is_asked = False
+            self._thread = threading.Thread(target=self._open, args=(running,), name="edgeseg-reload", daemon=True)
+            self._thread.start()
+        return ready
+
+    def close(self) -> None:
+        """Want no new session any more; one that is still being opened is closed by its thread."""
+        with self._lock:
+            self._is_closed = True
+            ready, self._ready = self._ready, None
+        if ready is not None:
+            ready.close()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for a session that is being opened; whether it has ended."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        return self._thread is None or not self._thread.is_alive()
+
+    def _open(self, running: Session) -> None:
+        try:
+            session = self._checked(running)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the old engine goes on, and the event says why
+            self._state.reloaded(is_taken=False)
+            self._state.emit("reload-refused", "error", error=str(error) or type(error).__name__)
+            return
+        with self._lock:
+            if not self._is_closed:
+                self._ready = session
+                return
+        session.close()
+
+    def _checked(self, running: Session) -> Session:
+        session = self._opener()
+        if session.spec.model.labels != running.spec.model.labels:
+            session.close()
+            raise EngineError(
+                "the new engine has other classes than the one that runs", "restart, so that sinks are opened with them"
+            )
+        return session
