@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgeseg.errors import ShapeError
 from edgeseg.spec import HeadSpec, InputSpec
 
-__all__ = ["ScoreSmoother", "Smoothing"]
+__all__ = ["ScoreSmoother", "Smoothing", "levels_of"]
 
 GREY_LEVELS = 255.0
 
@@ -37,6 +37,14 @@ class Smoothing:
             raise ShapeError(f"the motion that ends smoothing is {self.motion} grey levels", "give a value above 0")
 
 
+def levels_of(image: InputSpec) -> NDArray[np.float32]:
+    """Grey levels that one step of each channel of the input is worth, float32 (channels,)."""
+    if image.dtype == "uint8":
+        return np.ones(image.channels, np.float32)
+    levels: NDArray[np.float32] = np.asarray(image.std, np.float32) * np.float32(GREY_LEVELS)
+    return levels
+
+
 class ScoreSmoother:
     """Exponential mean of a net's scores, cell by cell, where the picture stands still; one for each camera.
 
@@ -56,9 +64,7 @@ class ScoreSmoother:
         if head.decision == "ids":
             raise ShapeError("finished ids have no scores to be smoothed", "cut the net's tail for that")
         self._image, self._head, self._options = image, head, smoothing
-        self._levels = np.asarray(image.std, np.float32) * np.float32(GREY_LEVELS)
-        if image.dtype == "uint8":
-            self._levels = np.ones(image.channels, np.float32)
+        self._levels = levels_of(image)
         self._cells: NDArray[np.float32] | None = None
         self._mean: NDArray[np.float32] | None = None
 
@@ -100,8 +106,8 @@ class ScoreSmoother:
         pixels = tensor[0].transpose(1, 2, 0) if self._image.layout == "NCHW" else tensor[0]
         height, width = self._head.size_hw
         colours = [
-            cv2.resize(np.ascontiguousarray(pixels[..., one]), (width, height), interpolation=cv2.INTER_AREA)
+            cv2.resize(pixels[..., one].astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
             for one in range(self._image.channels)
         ]
-        cells: NDArray[np.float32] = np.stack(colours, axis=2).astype(np.float32) * self._levels
+        cells: NDArray[np.float32] = np.stack(colours, axis=2) * self._levels
         return cells

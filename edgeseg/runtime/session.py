@@ -56,7 +56,7 @@ class Session:
             engine keeps its own.
         graphs: use CUDA graphs where the device and the engine allow; ``graph_state`` says what came of it.
         wanted: what is made of a frame beside its mask.
-        smoothing: steadies masks over time, for one camera; none without it. On the CPU so far.
+        smoothing: steadies masks over time, for one camera (of a batch: for each); none without it.
         is_debug: refuse to overwrite what is borrowed while an array of it is alive.
     Raises:
         SpecError, EngineError, MissingPackageError: as ``load_engine``.

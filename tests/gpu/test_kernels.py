@@ -6,6 +6,7 @@ import pytest
 from kernel_launchers import CudaLauncher
 from postprocess_rules import PostprocessRules, check_mask, head, noisy
 from preprocess_rules import PLACES, PreprocessRules, assert_same_bits, plan_of, planes_of
+from smooth_rules import SmoothRules
 
 from edgeseg.runtime.cuda import CudaContext
 
@@ -17,6 +18,10 @@ class TestPreprocessing(PreprocessRules):
 
 
 class TestPostprocessing(PostprocessRules):
+    """On the device."""
+
+
+class TestSmoothing(SmoothRules):
     """On the device."""
 
 

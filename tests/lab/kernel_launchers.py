@@ -15,7 +15,7 @@ from edgeseg.runtime.kernels.loading import KernelSet
 
 __all__ = ["CudaLauncher", "Launcher", "Room", "ShimLauncher"]
 
-pytest.register_assert_rewrite("preprocess_rules", "postprocess_rules")
+pytest.register_assert_rewrite("preprocess_rules", "postprocess_rules", "smooth_rules")
 
 Params = NDArray[Any]
 

@@ -31,7 +31,7 @@ def test_tests_for_a_device_pass_on_the_stand_in(device: Device) -> None:
 
 
 def test_rules_of_the_kernels_for_a_device_pass_on_the_stand_in(device: Device) -> None:
-    choice = "pitch or batch or matrix or lie or threshold or confidence or finished or overlay or leaves"
+    choice = "pitch or batch or matrix or lie or mean or threshold or confidence or finished or overlay or leaves"
     where = "tests/gpu/test_kernels.py"
     done = run_gpu_tests(device.environment(cc="8.9", device="RTX 4090"), "-k", choice, where=where)
     counts = re.search(r"(\d+) passed", done.stdout)

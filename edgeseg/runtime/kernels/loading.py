@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from edgeseg.runtime.cuda import BoundLaunch, CudaContext, Module
-from edgeseg.runtime.kernels import postprocess, preprocess
+from edgeseg.runtime.kernels import postprocess, preprocess, smoothing
 from edgeseg.runtime.kernels.compiling import compiled
 from edgeseg.runtime.kernels.cubins import kernel_sources
 
@@ -18,8 +18,9 @@ SOURCE_OF = {
     **dict.fromkeys(preprocess.KERNELS, "preprocess"),
     **dict.fromkeys(("corners", "mask", "confidence"), "postprocess"),
     **dict.fromkeys(("ids", "areas", "overlay"), "labels"),
+    "smooth": "smooth",
 }
-PARAMS_OF = {**dict.fromkeys(preprocess.KERNELS, preprocess.PARAMS), **postprocess.PARAMS}
+PARAMS_OF = {**dict.fromkeys(preprocess.KERNELS, preprocess.PARAMS), **postprocess.PARAMS, "smooth": smoothing.PARAMS}
 
 
 class KernelSet:

@@ -17,7 +17,16 @@ from edgeseg.imaging.postprocess_ids import places_of_ids
 from edgeseg.runtime.layouts import stored_shape
 from edgeseg.spec import HeadSpec
 
-__all__ = ["PARAMS", "Launch", "MaskPointers", "PostprocessLaunches", "overlay_launch"]
+__all__ = [
+    "LOGITS",
+    "PARAMS",
+    "Launch",
+    "MaskPointers",
+    "PostprocessLaunches",
+    "logits_of",
+    "overlay_launch",
+    "strides_of",
+]
 
 #: of sixteen.h: pixels a thread, and threads of a block
 PIXELS, BLOCK, CORNERS_BLOCK = 16, (8, 16, 1), (32, 4, 1)
@@ -34,7 +43,7 @@ def _dtype(fields: Fields) -> np.dtype[Any]:
     return np.dtype(list(fields), align=True)
 
 
-_LOGITS = _dtype(
+LOGITS = _dtype(
     [
         ("data", _POINTER),
         *((name, _STRIDE) for name in ("channel", "row", "column")),
@@ -54,11 +63,11 @@ _OUTSIDE: Fields = [("outside", _NUMBER), ("reserved", _NUMBER)]
 
 #: the structs of postprocess.h, by kernel
 PARAMS: dict[str, np.dtype[Any]] = {
-    "corners": _dtype([("logits", _LOGITS), ("labels", _POINTER)]),
-    "mask": _dtype([("logits", _LOGITS), ("grid", _GRID), ("labels", _POINTER), *_MASK, *_OUTSIDE]),
+    "corners": _dtype([("logits", LOGITS), ("labels", _POINTER)]),
+    "mask": _dtype([("logits", LOGITS), ("grid", _GRID), ("labels", _POINTER), *_MASK, *_OUTSIDE]),
     "confidence": _dtype(
         [
-            ("logits", _LOGITS),
+            ("logits", LOGITS),
             ("grid", _GRID),
             ("confidence", _POINTER),
             ("confidence_pitch", _STRIDE),
@@ -159,7 +168,7 @@ class PostprocessLaunches:
             self._refuse_what_ids_have_not(layout, has_confidence)
             tables = _tables_of_ids(head.size_hw, size_hw, input_hw, placement)
         else:
-            self._strides = _strides(head, layout, np.dtype(self._format.dtype).itemsize)
+            self._strides = strides_of(head, layout, np.dtype(self._format.dtype).itemsize)
             maker = MaskMaker(head, input_hw=input_hw, mask_format=mask_format, threads=1)
             made = maker.tables(size_hw=size_hw, placement=placement, has_confidence=has_confidence)
             self._kind, self._faint = made["confidence"], made["faint"]
@@ -210,15 +219,19 @@ class PostprocessLaunches:
         return ids | {"mask": at.mask, "mask_pitch": at.mask_pitch, "outside": self._format.outside}
 
     def _logits(self, at: MaskPointers) -> tuple[Any, ...]:
-        head, form = self._head, self._format
-        ignored = -1 if form.ignored_class is None else form.ignored_class
-        threshold = head.threshold if head.channels == 1 else 0.0
-        sizes, kind = (head.channels, *head.size_hw), LOGIT_TYPES.index(form.dtype)
-        is_nearest = head.upsample.mode == "nearest"
-        return (at.scores, *self._strides, *sizes, kind, form.scale, threshold, ignored, is_nearest)
+        return logits_of(self._head, self._format, self._strides, at.scores)
 
     def _grid(self, at: MaskPointers) -> tuple[int, ...]:
         return (*(at.tables + offset for offset in self._offsets), self._size_hw[1], self._size_hw[0])
+
+
+def logits_of(head: HeadSpec, form: MaskFormat, strides: tuple[int, int, int], scores: int) -> tuple[Any, ...]:
+    """A record of ``LOGITS``: the scores of one picture at an address, with strides as of ``strides_of``."""
+    ignored = -1 if form.ignored_class is None else form.ignored_class
+    threshold = head.threshold if head.channels == 1 else 0.0
+    sizes, kind = (head.channels, *head.size_hw), LOGIT_TYPES.index(form.dtype)
+    is_nearest = head.upsample.mode == "nearest"
+    return (scores, *strides, *sizes, kind, form.scale, threshold, ignored, is_nearest)
 
 
 def overlay_launch(
@@ -257,7 +270,7 @@ def _record(kernel: str, fields: dict[str, Any]) -> NDArray[Any]:
     return record
 
 
-def _strides(head: HeadSpec, layout: TensorLayout, itemsize: int) -> tuple[int, int, int]:
+def strides_of(head: HeadSpec, layout: TensorLayout, itemsize: int) -> tuple[int, int, int]:
     """Bytes from channel to channel, row to row and column to column."""
     if layout != "linear" and head.layout == "NHWC":
         raise ShapeError(f"an NHWC output lies in memory as {layout}", "TensorRT's formats are those of NCHW tensors")

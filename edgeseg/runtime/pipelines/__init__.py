@@ -27,15 +27,15 @@ def pipeline_of(
     """The pipeline of an engine; the caller closes it, then the engine.
 
     Raises:
-        EngineError: the device has no memory for it, or no kernels; ``threads`` are asked of it; results are to stay on
-            a device that is none; or scores are to be smoothed on one.
+        EngineError: the device has no memory for it, or no kernels; ``threads`` are asked of it; or results are to stay
+            on a device that is none.
     """
     if isinstance(engine, DeviceEngine):
         if threads is not None:
             raise EngineError(f"{threads} CPU threads for pixels that move on a GPU", "leave threads out")
-        if smoothing is not None:
-            raise EngineError("scores on a GPU are not smoothed over time yet", "leave smoothing out there")
-        return DevicePipeline(engine, graphs=graphs, wanted=wanted, latency=latency, is_debug=is_debug)
+        return DevicePipeline(
+            engine, graphs=graphs, wanted=wanted, latency=latency, is_debug=is_debug, smoothing=smoothing
+        )
     if wanted.on_device:
         raise EngineError(f"results are to stay on a device, and {engine.spec.backend} runs on the CPU", "ask for none")
     return HostPipeline(engine, threads=threads, wanted=wanted, latency=latency, smoothing=smoothing)

@@ -12,14 +12,18 @@ import numpy as np
 
 from edgeseg.errors import EngineError, ShapeError
 from edgeseg.imaging.formats import FrameForm, Picture, array_of
+from edgeseg.imaging.smoothing import Smoothing
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.cuda import Counters, DeviceTensor, adopt
 from edgeseg.runtime.cuda.ranges import stage
 from edgeseg.runtime.device_frames import is_on_device
 from edgeseg.runtime.engines.device import DeviceEngine
 from edgeseg.runtime.kernels.loading import KernelSet
+from edgeseg.runtime.kernels.smoothing import SmoothLaunches, mean_of
+from edgeseg.runtime.layouts import layout_of
 from edgeseg.runtime.pipelines.base import Borrowed, BorrowedArray, Pipeline, Segmented, Wanted
 from edgeseg.runtime.pipelines.graphs import GraphUse
+from edgeseg.runtime.pipelines.past import Past
 from edgeseg.runtime.pipelines.pictures import GivenPicture, PictureCase, given_picture
 from edgeseg.runtime.pipelines.slot import Slot
 from edgeseg.runtime.pipelines.slot_memory import Place
@@ -44,18 +48,30 @@ class DevicePipeline(Pipeline):
         graphs: use CUDA graphs.
         wanted: what is made beside masks.
         latency: takes the stages.
-        is_debug: refuse to overwrite a borrowed mask of which an array is alive.
+        is_debug: refuse to overwrite a borrowed result of which an array is alive.
+        smoothing: steadies the scores over time; graphs are off then, for frames depend on one another.
     Raises:
         EngineError: no memory; or no kernels: there is neither a cubin nor an nvcc, or the driver does not load them.
     """
 
     def __init__(
-        self, engine: DeviceEngine, *, graphs: bool, wanted: Wanted, latency: LatencyLog, is_debug: bool
+        self,
+        engine: DeviceEngine,
+        *,
+        graphs: bool,
+        wanted: Wanted,
+        latency: LatencyLog,
+        is_debug: bool,
+        smoothing: Smoothing | None = None,
     ) -> None:
         self.slots, self._engine, self._wanted, self._latency = engine.slots, engine, wanted, latency
         self.input_hw = engine.spec.model.input.size_hw
         self._cuda, self._is_debug = engine.cuda.part(), is_debug
-        self._graphs = GraphUse(is_wanted=graphs, no_capture=engine.no_capture)
+        reason = engine.no_capture if smoothing is None else "with smoothing each frame waits for the one before"
+        self._graphs = GraphUse(is_wanted=graphs, no_capture=reason)
+        self._smoothing = smoothing
+        self._pasts: dict[object, Past] = {}
+        self._past: Past | None = None  # of the frame that was started last
         self._tables: OrderedDict[object, PictureTables] = OrderedDict()
         self._slots: list[Slot] = []
         self._started = 0
@@ -82,7 +98,8 @@ class DevicePipeline(Pipeline):
             scores_hw = self._engine.set_shape(slot, batch=len(frames), size_hw=self.input_hw)
             chosen.take_shape((len(frames), self.input_hw))
             key = (self.input_hw, *(one.key for one in pictures))
-            work = chosen.work(key, lambda: self._made(slot, pictures, scores_hw))
+            past = self._past_of(len(frames), scores_hw)
+            work = chosen.work(key, lambda: self._made(slot, pictures, scores_hw, past))
             chosen.run(work, pictures, self._started)
             self._started += 1
         self._latency.add("submit", (time.perf_counter() - started_s) * 1e3)
@@ -128,12 +145,34 @@ class DevicePipeline(Pipeline):
         self._slots.clear()
         for tables in self._tables.values():
             tables.close()
+        for past in self._pasts.values():
+            past.close()
+        self._pasts.clear()
         self._tables.clear()
         if self._colours is not None:
             self._colours.close()
         self._kernels.close()
 
-    def _made(self, slot: int, pictures: Sequence[GivenPicture], scores_hw: tuple[int, int]) -> SlotWork:
+    def _past_of(self, batch: int, scores_hw: tuple[int, int]) -> Past | None:
+        """Of a batch at the size that is in use; it begins anew where the frame before was of another."""
+        if self._smoothing is None:
+            return None
+        key = (batch, self.input_hw)
+        if key not in self._pasts:
+            image, head = model_at(self._engine.spec.model, input_hw=self.input_hw, scores_hw=scores_hw)
+            layouts = [layout_of(self._engine.spec, name) for name in (image.name, head.output)]
+            launches = SmoothLaunches(
+                image=image, head=head, smoothing=self._smoothing, tensor_layout=layouts[0], layout=layouts[1]
+            )
+            self._pasts[key] = Past(self._cuda, launches, batch)
+        past = self._pasts[key]
+        if past is not self._past:
+            past.is_empty, self._past = True, past
+        return past
+
+    def _made(
+        self, slot: int, pictures: Sequence[GivenPicture], scores_hw: tuple[int, int], past: Past | None
+    ) -> SlotWork:
         """The calls of a case, bound to the slot's memory, which is made larger where that is needed."""
         chosen, plan = self._slots[slot], WorkPlan(pictures, self._wanted)
         tables = [self._tables_of(chosen, one.case, scores_hw) for one in pictures]
@@ -150,6 +189,7 @@ class DevicePipeline(Pipeline):
             kernels=self._kernels,
             colours=self._colours,
             wanted=self._wanted,
+            past=past,
         )
 
     def _tables_of(self, slot: Slot, case: PictureCase, scores_hw: tuple[int, int]) -> PictureTables:
@@ -157,8 +197,11 @@ class DevicePipeline(Pipeline):
         if key not in self._tables:
             spec = self._engine.spec
             image, head = model_at(spec.model, input_hw=self.input_hw, scores_hw=scores_hw)
+            layout = layout_of(spec, head.output)
+            if self._smoothing is not None:
+                head, layout = mean_of(head), "linear"
             self._tables[key] = PictureTables(
-                self._cuda, slot.stream, spec, image=image, head=head, case=case,
+                self._cuda, slot.stream, spec, image=image, head=head, layout=layout, case=case,
                 has_confidence=self._wanted.confidence,
             )  # fmt: skip
             while len(self._tables) > KEPT_TABLES:

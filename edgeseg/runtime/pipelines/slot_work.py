@@ -17,6 +17,7 @@ from edgeseg.runtime.engines.device import DeviceEngine
 from edgeseg.runtime.kernels.loading import KernelSet
 from edgeseg.runtime.kernels.postprocess import Launch, MaskPointers, overlay_launch
 from edgeseg.runtime.pipelines.base import Wanted
+from edgeseg.runtime.pipelines.past import Past, SmoothStep
 from edgeseg.runtime.pipelines.pictures import GivenPicture
 from edgeseg.runtime.pipelines.slot_memory import Arena, Place, SlotMemory
 from edgeseg.runtime.pipelines.tables import PictureTables
@@ -83,6 +84,7 @@ class SlotWork:
         kernels: of the device.
         colours: ``OverlayPlan.tables()`` on the device, where an overlay is wanted.
         wanted: beside the masks.
+        past: of the frames before, where scores are smoothed.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class SlotWork:
         kernels: KernelSet,
         colours: DeviceTensor | None,
         wanted: Wanted,
+        past: Past | None,
     ) -> None:
         assert memory.frames is not None and memory.results is not None and memory.scratch is not None
         self.plan, self._engine, self._slot, self._wanted = plan, engine, slot, wanted
@@ -106,6 +109,7 @@ class SlotWork:
         self._tables = tables  # in use as long as this is
         counted = Place(0, (max(plan.areas_bytes, 1),), np.dtype(np.uint8))
         self._areas = counted.on_device(self.results.ptr, self.results.owner)
+        self._smooth = None if past is None else self._smooth_step(past, len(pictures))
         sources = [self._source(one, places) for one, places in zip(pictures, plan.planes, strict=True)]
         self._before = [self._before_of(index, source) for index, source in enumerate(sources)]
         self._behind = [
@@ -144,10 +148,14 @@ class SlotWork:
         self._engine.enqueue(self._slot, stream)
 
     def _launch_behind(self, stream: Stream) -> None:
+        if self._smooth is not None:
+            self._smooth.enqueue(stream)
         if self.plan.areas_bytes:
             stream.fill(self._areas)
         for launch in self._behind:
             stream.launch(launch)
+        if self._smooth is not None:
+            self._smooth.past.end_turn(stream)
 
     def _copy_out(self, stream: Stream) -> None:
         if not self._wanted.on_device:
@@ -176,9 +184,9 @@ class SlotWork:
     def _behind_of(
         self, index: int, picture: GivenPicture, source: Sequence[tuple[int, int]], batch: int
     ) -> list[BoundLaunch]:
-        scores, places = self._engine.device_output(self._slot), self.plan.results[index]
+        places = self.plan.results[index]
         at = MaskPointers(
-            scores=int(scores) + index * (scores.nbytes // batch),
+            scores=self._scores_ptr(index, batch),
             tables=self._tables[index].behind_ptr,
             scratch=self._scratch_ptr,
             mask=self._ptr(places.mask),
@@ -191,6 +199,16 @@ class SlotWork:
         if places.picture is not None:
             launches.append(self._overlay(places, picture.case.size_hw, source[0]))
         return [self._kernels.bound(one.kernel, one.params, grid=one.grid, block=one.block) for one in launches]
+
+    def _scores_ptr(self, index: int, batch: int) -> int:
+        if self._smooth is not None:
+            return self._smooth.past.mean_ptr(index)
+        scores = self._engine.device_output(self._slot)
+        return int(scores) + index * (scores.nbytes // batch)
+
+    def _smooth_step(self, past: Past, batch: int) -> SmoothStep:
+        tensor, scores = self._engine.device_input(self._slot), self._engine.device_output(self._slot)
+        return SmoothStep(past, self._kernels, tensor=tensor, scores=scores, batch=batch)
 
     def _overlay(self, places: ResultPlaces, size_hw: tuple[int, int], frame: tuple[int, int]) -> Launch:
         assert places.picture is not None and self._colours is not None and self._wanted.overlay is not None

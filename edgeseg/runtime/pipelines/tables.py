@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.engine_spec import TensorLayout
 from edgeseg.imaging.formats import TensorFormat
 from edgeseg.imaging.preprocess import Preprocessor
 from edgeseg.runtime.cuda import CudaContext, DeviceTensor, Stream
@@ -27,7 +28,8 @@ class PictureTables:
         stream: takes the tables to the device; they are there when this returns.
         spec: the engine's sidecar.
         image: the net's input, at the size that is in use.
-        head: its head, likewise.
+        head: what the masks are made of, likewise: its head, or the mean of its scores.
+        layout: how that lies in memory.
         case: of the pictures.
         has_confidence: write one beside the mask.
     Raises:
@@ -43,17 +45,18 @@ class PictureTables:
         *,
         image: InputSpec,
         head: HeadSpec,
+        layout: TensorLayout,
         case: PictureCase,
         has_confidence: bool,
     ) -> None:
-        layout = "NHWC" if layout_of(spec, image.name) == "hwc" else image.layout
-        tensor_format = TensorFormat(dtype=image.dtype, layout=layout)
+        axes = "NHWC" if layout_of(spec, image.name) == "hwc" else image.layout
+        tensor_format = TensorFormat(dtype=image.dtype, layout=axes)
         preprocessor = Preprocessor(image, threads=1, tensor_format=tensor_format)
         self.before = PreprocessKernel(preprocessor.tables(case.size_wh, **vars(case.form)))
         self.behind = PostprocessLaunches(
             head,
             size_hw=case.size_hw,
-            layout=layout_of(spec, head.output),
+            layout=layout,
             input_hw=image.size_hw,
             placement=None if image.resize == "stretch" else preprocessor.placement(case.size_wh),
             has_confidence=has_confidence,

@@ -19,7 +19,7 @@ from edgeseg.imaging.formats import PIXEL_FORMATS
 from edgeseg.imaging.overlay import Overlay
 from edgeseg.imaging.postprocess import MaskMaker
 from edgeseg.imaging.preprocess import Preprocessor
-from edgeseg.runtime.session import Session, Smoothing, Wanted
+from edgeseg.runtime.session import Session, Wanted
 
 SEEDS = st.integers(0, 2**32 - 1)
 #: the lab's fixture makes a new device for each example
@@ -289,13 +289,6 @@ def test_all_that_is_wanted_can_be_borrowed(session_lab: Any) -> None:
     for read in (lambda: lent.mask.host, lambda: lent.mask.device):
         with pytest.raises(EngineError, match="of frame 1 is gone: the session is closed"):
             read()
-
-
-def test_smoothing_is_refused_where_scores_are_on_the_device(session_lab: Any) -> None:
-    lab = session_lab()
-    with engine_on(lab) as engine, pytest.raises(EngineError, match="not smoothed over time yet: leave smoothing out"):
-        Session(engine, smoothing=Smoothing())
-    assert_nothing_is_left(lab)
 
 
 def test_threads_of_the_cpu_are_refused_where_pixels_move_on_the_device(session_lab: Any) -> None:
