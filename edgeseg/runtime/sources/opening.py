@@ -6,17 +6,21 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from edgeseg.errors import SourceError
-from edgeseg.runtime.sources.addresses import Address, parse_address
+from edgeseg.runtime.sources.addresses import Address, parse_address, positive, with_query
 from edgeseg.runtime.sources.base import FrameSource, SourceOptions
 from edgeseg.runtime.sources.folder import ImageFolder
 from edgeseg.runtime.sources.opencv import OpenCvCamera
+from edgeseg.runtime.sources.raw import RawSource
+from edgeseg.runtime.sources.shared import SharedSource
+from edgeseg.runtime.sources.synthetic import SyntheticSource
 from edgeseg.runtime.sources.video import VideoFile, VideoStream
 
 __all__ = ["open_source"]
 
+STREAMS = ("rtsp", "rtsps", "http", "https", "udp")
 WHAT_THERE_IS = (
-    "give a video file, a folder of images, a camera index, or an address that begins with file://, rtsp://, "
-    "rtsps://, http://, https:// or udp://"
+    "give a video file, a folder of images, a camera index, - for raw frames from stdin, or an address that begins "
+    "with file://, rtsp://, rtsps://, http://, https://, udp://, raw://, shm:// or test://"
 )
 DEFAULTS = SourceOptions()
 
@@ -34,11 +38,29 @@ def open_source(name: str, options: SourceOptions = DEFAULTS) -> FrameSource:
     address = parse_address(name)
     if name.isdecimal():
         return OpenCvCamera(name, int(name))
-    if address.scheme in ("rtsp", "rtsps", "http", "https", "udp"):
+    if address.scheme in STREAMS:
         return VideoStream(name, options)
-    if address.scheme in ("file", ""):
+    if address.scheme in ("file", "") and name.partition("?")[0] != "-":
         return _open_path(address, options)
-    raise SourceError(f"{name} begins with {address.scheme}://, which is unknown", WHAT_THERE_IS)
+    opener = {"": _open_raw, "raw": _open_raw, "shm": _open_shared, "test": _open_synthetic}.get(address.scheme)
+    if opener is None:
+        raise SourceError(f"{name} begins with {address.scheme}://, which is unknown", WHAT_THERE_IS)
+    return opener(address, options)
+
+
+def _open_raw(address: Address, options: SourceOptions) -> FrameSource:
+    bare, asked, _ = with_query(address, options)
+    return RawSource(address.text, "" if bare.place == "-" else bare.place, asked)
+
+
+def _open_shared(address: Address, options: SourceOptions) -> FrameSource:
+    return SharedSource(address.text, address.place.lstrip("/"), options)
+
+
+def _open_synthetic(address: Address, options: SourceOptions) -> FrameSource:
+    _, asked, others = with_query(address, options, extra=("frames",))
+    frames = int(positive(address, "frames", others["frames"])) if "frames" in others else None
+    return SyntheticSource(address.text, asked, frames=frames)
 
 
 def _open_path(address: Address, options: SourceOptions) -> FrameSource:
