@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from edgeseg.runtime.sinks.base import MaskSink
+from edgeseg.runtime.sinks.callback import MaskCallback
 from edgeseg.runtime.sinks.folder import MaskFolder
 from edgeseg.runtime.sinks.opening import open_sink, open_sinks
 from edgeseg.runtime.sinks.options import SinkOptions
 from edgeseg.runtime.sinks.records import MaskRecords
+from edgeseg.runtime.sinks.shared import SharedMasks
 from edgeseg.runtime.sinks.video import ClassVideo, OverlayVideo
 
 __all__ = [
     "ClassVideo",
+    "MaskCallback",
     "MaskFolder",
     "MaskRecords",
     "MaskSink",
     "OverlayVideo",
+    "SharedMasks",
     "SinkOptions",
     "open_sink",
     "open_sinks",

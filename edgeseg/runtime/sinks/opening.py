@@ -8,9 +8,11 @@ from pathlib import Path
 
 from edgeseg.errors import OutputError
 from edgeseg.runtime.sinks.base import MaskSink
+from edgeseg.runtime.sinks.callback import load_callback
 from edgeseg.runtime.sinks.folder import MaskFolder
 from edgeseg.runtime.sinks.options import PLAIN, SinkOptions
 from edgeseg.runtime.sinks.records import RECORD_SUFFIX, MaskRecords
+from edgeseg.runtime.sinks.shared import SharedMasks
 from edgeseg.runtime.sinks.video import ClassVideo, OverlayVideo
 from edgeseg.runtime.sinks.video_file import VIDEO_SUFFIXES
 from edgeseg.spec import LabelSpec
@@ -19,6 +21,8 @@ __all__ = ["open_sink", "open_sinks"]
 
 NO_SINK = "none"
 CLASSES = "mask:"
+SHARED = "shm://"
+FUNCTION = "py:"
 
 
 @contextlib.contextmanager
@@ -46,7 +50,8 @@ def open_sink(
 
     Args:
         name: ``overlay.mp4`` (.mkv, .mov) is a video of frames with class colours, ``mask:classes.mp4`` one of the
-            colours alone, ``masks.jsonl`` lines of JSON, a name without suffix a folder of masks.
+            colours alone, ``masks.jsonl`` lines of JSON, ``shm://masks`` shared memory,
+            ``py:module:function`` a function of yours, a name without suffix a folder of masks.
         labels: the classes and their colours.
         fps: frames a second of a video.
         alpha: weight of the colours, 0 to 1.
@@ -57,6 +62,10 @@ def open_sink(
     """
     if name.startswith(CLASSES):
         return ClassVideo(_video_path(name), labels, fps=fps, options=options)
+    if name.startswith(SHARED):
+        return SharedMasks(name.removeprefix(SHARED))
+    if name.startswith(FUNCTION):
+        return load_callback(name)
     path = Path(name)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return OverlayVideo(path, labels, fps=fps, alpha=alpha, options=options)
