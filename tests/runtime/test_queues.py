@@ -54,3 +54,13 @@ def test_cancelling_releases_a_waiting_producer() -> None:
     queue.cancel()
     thread.join(timeout=30)
     assert outcome == [False]
+
+
+def test_discarding_gives_up_what_is_held_and_takes_what_comes_after() -> None:
+    queue: HandOver[int] = HandOver(capacity=3)
+    queue.put(1)
+    queue.put(2)
+    assert (len(queue), queue.discard(), len(queue)) == (2, 2, 0)
+    queue.put(3)
+    queue.finish()
+    assert list(queue) == [3]
