@@ -28,14 +28,21 @@ class HandOver(Generic[Item]):
         self._is_finished = self._is_cancelled = False
         self._error: BaseException | None = None
 
-    def put(self, item: Item) -> bool:
-        """Hand an item over, waiting for room if need be; False when the consumer has gone."""
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the consumer has gone."""
+        return self._is_cancelled
+
+    def put(self, item: Item, *, timeout_s: float | None = None) -> bool:
+        """Hand an item over, waiting for room if need be; False when the consumer has gone, or there was no room."""
         with self._changed:
             if self._drops_oldest and len(self._items) == self._capacity:
                 self._items.popleft()
                 self.dropped += 1
-            self._changed.wait_for(lambda: len(self._items) < self._capacity or self._is_cancelled)
-            if self._is_cancelled:
+            has_room = self._changed.wait_for(
+                lambda: len(self._items) < self._capacity or self._is_cancelled, timeout_s
+            )
+            if self._is_cancelled or not has_room:
                 return False
             self._items.append(item)
             self._changed.notify_all()

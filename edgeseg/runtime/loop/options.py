@@ -46,7 +46,7 @@ class LoopOptions:
         stall_s: a source that has not opened, or given no frame, for so long is given up.
         abandoned_limit: threads of one source that may hang in its library; one more ends the run.
         sink_queued: masks that wait for one sink.
-        end_grace_s: how long sinks may take to finish at the end.
+        end_grace_s: how long each sink may take to finish after a stop, and where a source is live.
         seed: of the waits' jitter; without it another one each run.
     Raises:
         OptionsError: a value is out of its range.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -50,7 +51,7 @@ def run_sources(
     Args:
         session_opener: opens the engine file; called again, in a thread, for every reload. The loop owns its sessions.
         openings: the sources, at least one.
-        sinks: closed or abandoned.
+        sinks: closed or abandoned; the caller's where the engine cannot be opened at the start.
         options: policies and bounds.
         state: gets the accounts; give one to watch the loop from outside.
         stop: ends the loop when set; frames in flight still become masks.
@@ -70,9 +71,9 @@ def run_sources(
     stop, reload = stop or threading.Event(), reload or ReloadRequest()
     state.begin([(one.name, one.is_live) for one in openings], [sink.name for sink in sinks])
     with signals_handled(stop, reload):
-        loop = _Loop(session_opener, openings, sinks, options or LoopOptions(), state, reload, engine, on_mask)
+        loop = _Loop(session_opener, openings, sinks, options or LoopOptions(), state, stop, reload, engine, on_mask)
         state.emit("started", engine=engine, sources=len(openings), sinks=len(sinks))
-        loop.run(stop)
+        loop.run()
     state.emit("ended", masks=state.snapshot().masks)
     return state.snapshot()
 
@@ -85,6 +86,7 @@ class _Loop:
         sinks: Sequence[MaskSink],
         options: LoopOptions,
         state: LoopState,
+        stop: threading.Event,
         reload: ReloadRequest,
         engine: str,
         on_mask: Callable[[int], None],
@@ -97,6 +99,7 @@ class _Loop:
         self._sizes: dict[int, tuple[int, ...]] = {}
         self._refused: set[int] = set()
         self._masks = 0
+        self._stop, self._stopped_s = stop, math.inf
         random = Random(options.seed)  # noqa: S311  # spreads waits, guards nothing
         readers = [
             SupervisedSource(index, one, self._intake, options, state, random=random)
@@ -107,10 +110,10 @@ class _Loop:
         self._state.use_engine(engine, self._session.latency)
         self._writers = [self._writer(index, sink) for index, sink in enumerate(sinks)]
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self) -> None:
         is_whole = False
         try:
-            self._run(stop)
+            self._run()
             is_whole = True
         except (SourceError, EngineError, KeyboardInterrupt):
             is_whole = True
@@ -119,15 +122,15 @@ class _Loop:
             self._end(abandon=not is_whole)
         self._check_sinks()
 
-    def _run(self, stop: threading.Event) -> None:
+    def _run(self) -> None:
         self._watch.start()
         try:
-            while not stop.is_set() and self._turn():
+            while not self._stop.is_set() and self._turn():
                 pass
         except SourceError:  # it comes behind the frames that the source did give
             self._deliver_rest()
             raise
-        if stop.is_set():
+        if self._stop.is_set():
             self._state.emit("stopping")
         self._deliver_rest()
 
@@ -239,7 +242,17 @@ class _Loop:
     def _writer(self, index: int, sink: MaskSink) -> SinkWriter:
         waits = not self._is_live and not self._options.drops_oldest(is_live=False)
         queued, survives = self._options.sink_queued, self._is_live
-        return SinkWriter(index, sink, self._state, queued=queued, waits=waits, survives=survives)
+        return SinkWriter(
+            index, sink, self._state, queued=queued, waits=waits, survives=survives, gives_up=self._has_run_out
+        )
+
+    def _has_run_out(self) -> bool:
+        """Whether the stop came so long ago that no sink is waited for any more."""
+        if not self._stop.is_set():
+            return False
+        now = self._state.clock()
+        self._stopped_s = min(self._stopped_s, now)
+        return now - self._stopped_s > self._options.end_grace_s
 
     def _check_sinks(self) -> None:
         for writer in self._writers:
@@ -261,8 +274,9 @@ class _Loop:
         abandon = abandon or any(writer.error is not None for writer in self._writers)
         for writer in self._writers:
             writer.end(abandon=abandon)
-        for writer in self._writers:  # a file's masks are all written, however long that takes
-            writer.join(self._options.end_grace_s if self._is_live else None)
+        is_bounded = self._is_live or self._stop.is_set()  # a file's masks are all written, however long that takes
+        for writer in self._writers:
+            writer.join(self._options.end_grace_s if is_bounded else None)
 
     def _end_reading(self) -> None:
         for name in self._watch.stop():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from edgeseg.errors import EdgesegError
 from edgeseg.imaging.postprocess import Mask
@@ -12,6 +13,8 @@ from edgeseg.runtime.queues import HandOver
 from edgeseg.runtime.sinks import MaskSink
 
 __all__ = ["SinkWriter"]
+
+POLL_S = 0.05  # how late a stop is seen by a loop that waits for a sink
 
 
 class SinkWriter:
@@ -24,15 +27,25 @@ class SinkWriter:
         queued: masks that wait for it.
         waits: a full queue makes the loop wait (every frame of a file gets its mask); without it the oldest waiting
             mask is dropped and counted.
+        gives_up: asked while the loop waits; once true, the mask that finds no room is lost and counted.
         survives: a sink that fails is abandoned and reported, and the loop goes on; without it ``error`` says why it
             must end.
     """
 
     def __init__(
-        self, index: int, sink: MaskSink, state: LoopState, *, queued: int, waits: bool, survives: bool
+        self,
+        index: int,
+        sink: MaskSink,
+        state: LoopState,
+        *,
+        queued: int,
+        waits: bool,
+        survives: bool,
+        gives_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self.error: BaseException | None = None
         self.name = sink.name
+        self._gives_up = gives_up
         self._index, self._sink, self._state, self._survives = index, sink, state, survives
         self._queue: HandOver[tuple[Frame, Mask]] = HandOver(capacity=queued, drops_oldest=not waits)
         self._counted = 0
@@ -43,8 +56,13 @@ class SinkWriter:
 
     def put(self, frame: Frame, mask: Mask) -> None:
         """Hand a mask over; one that has failed gets nothing any more. The loop's thread only."""
-        if self._queue.put((frame, mask)):
-            self._count_dropped()
+        while not self._queue.put((frame, mask), timeout_s=POLL_S):
+            if self._queue.is_cancelled:
+                return
+            if self._gives_up():
+                self._state.unwritten(self._index, 1)
+                return
+        self._count_dropped()
 
     def end(self, *, abandon: bool) -> None:
         """Let the thread write what waits and close the sink; or drop that and abandon it. Does not wait."""

@@ -172,6 +172,18 @@ def test_a_stop_delivers_what_is_in_flight_and_closes_sinks() -> None:
     assert_all_accounted(seen)
 
 
+def test_a_stop_ends_a_files_run_whose_sink_hangs_and_reports_the_sink() -> None:
+    gate = threading.Event()
+    hanging, good = Keeper("hanging", gate=gate), Keeper("good")
+    loop = Background(FakeSession, [opening([PIXELS] * 500)], [hanging, good], LoopOptions(end_grace_s=0.1))
+    eventually(lambda: loop.seen().sinks[0].queued == 4)
+    seen = loop.end()
+    assert [one.standing for one in seen.sinks] == ["hanging", "closed"]
+    assert len(good.taken) == seen.masks
+    assert_all_accounted(seen)
+    gate.set()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_cleanly_and_handlers_come_back(number: int) -> None:
     before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
