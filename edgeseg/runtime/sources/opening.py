@@ -13,6 +13,7 @@ from edgeseg.runtime.sources.opencv import OpenCvCamera
 from edgeseg.runtime.sources.raw import RawSource
 from edgeseg.runtime.sources.shared import SharedSource
 from edgeseg.runtime.sources.synthetic import SyntheticSource
+from edgeseg.runtime.sources.v4l2 import open_camera
 from edgeseg.runtime.sources.video import VideoFile, VideoStream
 
 __all__ = ["open_source"]
@@ -20,7 +21,7 @@ __all__ = ["open_source"]
 STREAMS = ("rtsp", "rtsps", "http", "https", "udp")
 WHAT_THERE_IS = (
     "give a video file, a folder of images, a camera index, - for raw frames from stdin, or an address that begins "
-    "with file://, rtsp://, rtsps://, http://, https://, udp://, raw://, shm:// or test://"
+    "with file://, rtsp://, rtsps://, http://, https://, udp://, v4l2://, opencv://, raw://, shm:// or test://"
 )
 DEFAULTS = SourceOptions()
 
@@ -37,12 +38,12 @@ def open_source(name: str, options: SourceOptions = DEFAULTS) -> FrameSource:
     """
     address = parse_address(name)
     if name.isdecimal():
-        return OpenCvCamera(name, int(name))
+        return open_camera(name, Path(f"/dev/video{int(name)}"), options)
     if address.scheme in STREAMS:
         return VideoStream(name, options)
     if address.scheme in ("file", "") and name.partition("?")[0] != "-":
         return _open_path(address, options)
-    opener = {"": _open_raw, "raw": _open_raw, "shm": _open_shared, "test": _open_synthetic}.get(address.scheme)
+    opener = OPENERS.get(address.scheme)
     if opener is None:
         raise SourceError(f"{name} begins with {address.scheme}://, which is unknown", WHAT_THERE_IS)
     return opener(address, options)
@@ -63,8 +64,28 @@ def _open_synthetic(address: Address, options: SourceOptions) -> FrameSource:
     return SyntheticSource(address.text, asked, frames=frames)
 
 
+def _open_v4l2(address: Address, options: SourceOptions) -> FrameSource:
+    bare, asked, _ = with_query(address, options)
+    place = bare.place
+    return open_camera(address.text, Path(f"/dev/video{int(place)}" if place.isdecimal() else place), asked)
+
+
+def _open_opencv(address: Address, options: SourceOptions) -> FrameSource:
+    if not address.place.isdecimal() or options != DEFAULTS:
+        raise SourceError(f"{address.text} is none of OpenCV's cameras", "write opencv://0, without options")
+    return OpenCvCamera(address.text, int(address.place))
+
+
+OPENERS = {
+    "": _open_raw, "raw": _open_raw, "shm": _open_shared, "test": _open_synthetic, "v4l2": _open_v4l2,
+    "opencv": _open_opencv,
+}  # fmt: skip
+
+
 def _open_path(address: Address, options: SourceOptions) -> FrameSource:
     path = Path(unquote(address.place) if address.scheme else address.place)
+    if path.is_char_device():
+        return open_camera(address.text, path, options)
     if path.is_dir():
         return ImageFolder(path)
     try:

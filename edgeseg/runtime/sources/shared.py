@@ -62,10 +62,11 @@ class SharedSource(FrameSource):
                 self._check_writer(given, last_s)
                 self._closed.wait(POLL_S)
                 continue
-            seen, last_s = done, time.monotonic()
+            seen = done
             if (frame := self._copy(done)) is not None:
                 given += 1
                 yield frame
+            last_s = time.monotonic()  # a reader that was busy elsewhere is no silence of the writer
 
     def close(self) -> None:
         """The memory itself is let go when nothing refers to it any more."""
