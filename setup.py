@@ -33,6 +33,7 @@ LEAN = ["tensorrt-lean>=10.3"]  # runs version-compatible plans; aarch64 wheels 
 RTX = [*GRAPH, "tensorrt-rtx>=1.4; platform_machine == 'x86_64'"]
 REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
 VIDEO = ["av>=12"]
+WEB = ["aiohttp>=3.9"]
 BINDINGS = ["cuda-bindings>=12.6", "nvtx>=0.2.8"]  # wheels that import without a driver; aarch64 too
 DEMO = EXPORT + QUANTIZE + CPU + RTX + REPORT + VIDEO
 
@@ -107,6 +108,7 @@ setup(
         ],
         "edgeseg.export.nets": ["*.json", "*.safetensors"],
         "edgeseg.report": ["*.j2"],
+        "edgeseg.runtime.live": ["page/*"],
         "edgeseg.runtime.kernels": ["*.cu", "*.h"],
     },
     install_requires=["numpy>=1.24", "opencv-python-headless>=4.8", "click>=8.1", "rich>=13", "msgspec>=0.19"],
@@ -122,14 +124,17 @@ setup(
         "cuda": ["pycuda>=2024.1", *BINDINGS],
         "report": REPORT,
         "video": VIDEO,
+        "web": WEB,
         "demo": DEMO,
         "dev": [
             *DEMO,
             *BINDINGS,
+            *WEB,
             "build",
             "hypothesis",
             "mypy",
             "pycocotools",
+            "playwright",
             "pybind11>=3",
             "pytest",
             "pytest-benchmark",

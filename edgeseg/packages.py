@@ -35,6 +35,8 @@ EXTRA_OF = {
     "cuda.bindings.driver": "cuda",
     "nvtx": "cuda",
     "av": "video",
+    "aiohttp": "web",
+    "aiohttp.web": "web",
     "matplotlib": "report",
     "jinja2": "report",
 }

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "edgeseg"
 HEAVY = (
     "torch", "onnx", "onnx_ir", "onnxslim", "onnxruntime", "onnxscript", "transformers", "timm", "torchvision",
     "segmentation_models_pytorch", "modelopt", "tensorrt", "tensorrt_rtx", "tensorrt_lean", "pycuda", "cuda",
-    "openvino", "cv2", "av", "matplotlib", "jinja2", "safetensors",
+    "openvino", "cv2", "av", "aiohttp", "matplotlib", "jinja2", "safetensors",
 )  # fmt: skip
 #: from the ground up; a module may import its own floor and those before it. export stands beside the runtime.
 FLOORS = (
@@ -118,6 +118,7 @@ def test_the_wheel_carries_data_checkpoint_and_templates_once(dist: Path) -> Non
         assert sum(name.endswith(ending) for name in names) == count
     assert {"edgeseg/py.typed", "edgeseg/calib_data/manifest.json"} <= set(names)
     assert [name for name in names if name.endswith(".html.j2")]
+    assert {f"edgeseg/runtime/live/page/live.{kind}" for kind in ("html", "js", "css")} <= set(names)
     assert [name for name in names if name.endswith("/LICENSE")]
 
 
