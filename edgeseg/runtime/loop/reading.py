@@ -92,6 +92,7 @@ class SupervisedSource:
         self._abandoned: list[_Attempt] = []
         self._retry_s = state.clock()
         self._failures = 0
+        self._last_error = ""
         self._is_over = False
 
     def tick(self) -> None:
@@ -192,8 +193,15 @@ class SupervisedSource:
         with self._lock:
             self._count_corrupt(attempt)
             if attempt is self._attempt and not self._is_over:
-                self._state.emit("source-lost", "warning", source=self._opening.name, error=str(error))
+                self._report(attempt, str(error))
                 self._wait(attempt, str(error))
+
+    def _report(self, attempt: _Attempt, error: str) -> None:
+        """A source that stays away for days is told at the 1st, 2nd, 4th, 8th failure, and when the reason changes."""
+        tried = self._failures + 1
+        if attempt.opened_s is not None or tried & (tried - 1) == 0 or error != self._last_error:
+            self._state.emit("source-lost", "warning", source=self._opening.name, error=error, failures=tried)
+        self._last_error = error
 
     def _end(self, attempt: _Attempt) -> None:
         with self._lock:

@@ -16,16 +16,18 @@ class ReloadRequest:
     """Asks a running loop for its engine file anew; from any thread or signal handler, since it takes no lock."""
 
     def __init__(self) -> None:
-        self._asked = self._served = 0
+        self._is_asked = False
 
     def ask(self) -> None:
         """Load the engine file again, between two frames."""
-        self._asked += 1
+        self._is_asked = True
 
     def take(self) -> bool:
         """Whether it was asked since the last time; the loop's thread only."""
-        asked, self._served = self._asked > self._served, self._asked
-        return asked
+        if not self._is_asked:
+            return False
+        self._is_asked = False  # one that asks just before this is served, too: loading begins after it
+        return True
 
 
 class Reloader:

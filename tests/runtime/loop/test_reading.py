@@ -83,6 +83,14 @@ def test_waits_are_jittered_and_their_bound_doubles_to_the_maximum() -> None:
     assert Asked.bounds == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
 
+def test_a_source_that_stays_away_is_told_ever_less_often_and_when_the_reason_changes() -> None:
+    bench = Bench(opening(*[LOST] * 20, SourceError("no route to it"), is_live=True))
+    for _ in range(21):
+        bench.tick(3)
+    failures = [event.fields["failures"] for event in bench.state.events()]
+    assert failures == [1, 2, 4, 8, 16, 21]
+
+
 def test_a_source_is_not_opened_before_its_wait_is_over() -> None:
     bench = Bench(opening(LOST, is_live=True))
     bench.source._random = type("Late", (Random,), {"uniform": lambda self, a, b: b})()
