@@ -32,7 +32,7 @@ static const struct ring *map(const char *name, struct stat *status) {
     const struct ring *ring = mmap(NULL, (size_t)status->st_size, PROT_READ, MAP_SHARED, file, 0);
     close(file);
     if (ring == MAP_FAILED) { perror(path); exit(1); }
-    if (memcmp(&ring->magic, "EDGESEG1", 8) != 0) { fprintf(stderr, "%s holds no masks\n", path); exit(1); }
+    if (memcmp(&ring->magic, "EDGEMSK1", 8) != 0) { fprintf(stderr, "%s holds no masks\n", path); exit(1); }
     return ring;
 }
 

@@ -1,9 +1,9 @@
-"""Own the layout of pictures in POSIX shared memory, and its two ends. Know no sink and no source.
+"""Own the layout of masks in POSIX shared memory, and its two ends. Know no sink; frames have another layout.
 
 One writer, any number of readers, which never make it wait. The file ``/dev/shm/NAME`` is a ring of slots; all numbers
 are 64 bits, unsigned, in the machine's order. deploy/read_masks.c reads it in C.
 
-    ring   magic "EDGESEG1", slots, slot_bytes, published, is_ended, writer (random), 10 reserved; then the slots
+    ring   magic "EDGEMSK1", slots, slot_bytes, published, is_ended, writer (random), 10 reserved; then the slots
     slot   guard, sequence, captured_ns, arrived_ns, width, height, pitch, data_bytes, source,
            format (16 bytes of ASCII, filled with zeros), 5 reserved; then the data
 
@@ -34,7 +34,7 @@ from edgeseg.files import output_errors
 
 __all__ = ["SharedPicture", "SharedReader", "SharedWriter", "shared_path"]
 
-MAGIC = int.from_bytes(b"EDGESEG1", "little")
+MAGIC = int.from_bytes(b"EDGEMSK1", "little")
 HEADER_BYTES = 128
 SLOTS = 3  # a reader has two pictures' time to copy one
 SLOT_BYTES_AT, PUBLISHED_AT, ENDED_AT, WRITER_AT = 2, 3, 4, 5

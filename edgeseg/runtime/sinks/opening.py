@@ -9,9 +9,11 @@ from pathlib import Path
 from edgeseg.errors import OutputError
 from edgeseg.runtime.sinks.base import MaskSink
 from edgeseg.runtime.sinks.callback import load_callback
+from edgeseg.runtime.sinks.display import Display
 from edgeseg.runtime.sinks.folder import MaskFolder
 from edgeseg.runtime.sinks.options import PLAIN, SinkOptions
 from edgeseg.runtime.sinks.records import RECORD_SUFFIX, MaskRecords
+from edgeseg.runtime.sinks.rtsp import RTSP_SCHEME, RtspStream
 from edgeseg.runtime.sinks.shared import SharedMasks
 from edgeseg.runtime.sinks.video import ClassVideo, OverlayVideo
 from edgeseg.runtime.sinks.video_file import VIDEO_SUFFIXES
@@ -23,6 +25,7 @@ NO_SINK = "none"
 CLASSES = "mask:"
 SHARED = "shm://"
 FUNCTION = "py:"
+DISPLAYS = ("display", "display://0")
 
 
 @contextlib.contextmanager
@@ -51,7 +54,8 @@ def open_sink(
     Args:
         name: ``overlay.mp4`` (.mkv, .mov) is a video of frames with class colours, ``mask:classes.mp4`` one of the
             colours alone, ``masks.jsonl`` lines of JSON, ``shm://masks`` shared memory,
-            ``py:module:function`` a function of yours, a name without suffix a folder of masks.
+            ``py:module:function`` a function of yours, ``rtsp-out://:8554/live`` a stream, ``display`` a window, a name
+            without suffix a folder of masks.
         labels: the classes and their colours.
         fps: frames a second of a video.
         alpha: weight of the colours, 0 to 1.
@@ -66,6 +70,14 @@ def open_sink(
         return SharedMasks(name.removeprefix(SHARED))
     if name.startswith(FUNCTION):
         return load_callback(name)
+    if name.startswith(RTSP_SCHEME):
+        return RtspStream(name, labels, alpha=alpha)
+    if name in DISPLAYS:
+        return Display(labels, alpha=alpha)
+    if "://" in name:
+        raise OutputError(
+            f"{name} is no sink", "known are shm://NAME, rtsp-out://:PORT/PATH, display, py:module:function and files"
+        )
     path = Path(name)
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return OverlayVideo(path, labels, fps=fps, alpha=alpha, options=options)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from edgeseg.errors import OutputError, ShapeError
-from edgeseg.imaging.overlay import Overlay
 from edgeseg.imaging.postprocess import Mask
-from edgeseg.imaging.preprocess import Frame as Pixels
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.sinks.base import MaskSink
 from edgeseg.runtime.sinks.options import PLAIN, SinkOptions
+from edgeseg.runtime.sinks.painting import ClassPainter, Painter
 from edgeseg.runtime.sinks.parts import PartNames
-from edgeseg.runtime.sinks.video_file import VideoFile, even_sides
-from edgeseg.spec import UNSEEN, LabelSpec
+from edgeseg.runtime.sinks.video_file import VideoFile
+from edgeseg.spec import LabelSpec
 
 __all__ = ["ClassVideo", "OverlayVideo"]
 
@@ -39,15 +36,14 @@ class OverlayVideo(MaskSink):
         self, path: Path, labels: LabelSpec, *, fps: float, alpha: float = 0.5, options: SinkOptions = PLAIN
     ) -> None:
         self.name = str(path)
-        self._overlay = Overlay(labels, alpha=alpha, clear=(UNSEEN,))
-        self._picture = np.empty((0, 0, 3), np.uint8)
+        self._painter = Painter(labels, alpha=alpha)
         self._fps, self._options = fps, options
         self._names = PartNames(path, keeps_old=self._options.is_live)
         self._began_s: float | None = None
         self._file: VideoFile | None = self._next_file()
 
     def write(self, frame: Frame, mask: Mask) -> None:
-        picture = even_sides(self._paint(frame, mask))
+        picture = self._painter.paint(frame, mask)
         file = self._file_for((picture.shape[0], picture.shape[1]), frame)
         try:
             file.add(picture, self._seconds(file, frame))
@@ -73,16 +69,6 @@ class OverlayVideo(MaskSink):
             file.finish()
         except OutputError:  # it has left what is whole, and there is nobody to tell
             return
-
-    def _paint(self, frame: Frame, mask: Mask) -> Pixels:
-        pixels = frame.bgr
-        return self._overlay.blend(pixels, mask, out=self._canvas(pixels.shape[:2]))
-
-    def _canvas(self, size_hw: tuple[int, ...]) -> Pixels:
-        """One picture's memory for all."""
-        if self._picture.shape[:2] != size_hw:
-            self._picture = np.zeros((*size_hw, 3), np.uint8)
-        return self._picture
 
     def _seconds(self, file: VideoFile, frame: Frame) -> float:
         """When in the file the frame is."""
@@ -123,8 +109,4 @@ class ClassVideo(OverlayVideo):
 
     def __init__(self, path: Path, labels: LabelSpec, *, fps: float, options: SinkOptions = PLAIN) -> None:
         super().__init__(path, labels, fps=fps, options=options)
-        self._overlay = Overlay(labels, alpha=1.0)
-
-    def _paint(self, frame: Frame, mask: Mask) -> Pixels:  # noqa: ARG002  # the colours alone
-        canvas = self._canvas(mask.shape)
-        return self._overlay.blend(canvas, mask, out=canvas)
+        self._painter = ClassPainter(labels)

@@ -10,14 +10,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
 from edgeseg.errors import OutputError
 from edgeseg.files import atomic_path, output_errors
 from edgeseg.imaging.preprocess import Frame as Pixels
 from edgeseg.packages import require
 
-__all__ = ["VIDEO_SUFFIXES", "VideoFile", "even_sides"]
+__all__ = ["VIDEO_SUFFIXES", "VideoFile"]
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov")
 #: the container's name to FFmpeg
@@ -203,11 +201,3 @@ class _Bytes:
         if not self._file.closed:
             self._file.truncate(self.whole_bytes)
             self._file.close()
-
-
-def even_sides(picture_bgr: Pixels) -> Pixels:
-    """Repeat the last row or column where a side is odd, since 4:2:0 video has even sides."""
-    height, width = picture_bgr.shape[:2]
-    if height % 2 == 0 and width % 2 == 0:
-        return picture_bgr
-    return np.pad(picture_bgr, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
