@@ -48,7 +48,6 @@ class Viewer:
     def shown(self) -> None:
         """The viewer has shown a picture; more than it was sent does not count."""
         self.credit = min(self.credit + 1, self._window)
-        self._changed.set()
 
     def drop_picture(self) -> None:
         """Forget the picture that waits."""
@@ -60,7 +59,7 @@ class Viewer:
             if self._text is not None:
                 text, self._text = self._text, None
                 return text
-            if self._picture is not None and self.credit:
+            if self._picture is not None:  # put there while there was credit, which only this takes
                 picture, self._picture = self._picture, None
                 self.credit -= 1
                 return picture

@@ -224,8 +224,9 @@ function showState(state) {
   table("sources", sources.map((one) =>
     [one.name, one.standing, seconds(one.frame_age_s), number(one.masks), number(one.dropped), number(one.reconnects)]));
   table("sinks", sinks.map((one) => [one.name, one.standing, number(one.queued), number(one.dropped)]));
-  const errors = [...sources, ...sinks].filter((one) => one.error).map((one) => element("li", "", `${one.name}: ${one.error}`));
-  byId("errors").replaceChildren(...errors);
+  const errors = [...sources, ...sinks].filter((one) => one.error)
+    .map(({ name, error }) => (error.includes(name) ? error : `${name}: ${error}`));
+  byId("errors").replaceChildren(...errors.map((text) => element("li", "", text)));
   showStages(state.stages || {});
   showRate(sum("masks"), state.uptime_s);
   showDevice(state.device || {});
