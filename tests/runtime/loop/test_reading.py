@@ -161,6 +161,17 @@ def test_a_source_that_hangs_in_reading_is_given_up_and_opened_again() -> None:
     assert first.closed == 2  # from outside and by its own thread
 
 
+def test_a_read_that_comes_back_before_the_source_is_open_again_is_refused_too() -> None:
+    hang = threading.Event()
+    bench = Bench(opening([PIXELS, hang, PIXELS], is_live=True), in_threads=True, stall_s=5)
+    bench.tick()
+    eventually(lambda: bench.seen.frames_in == 1)
+    bench.tick(6)
+    hang.set()
+    eventually(lambda: not bench.source.workers())
+    assert (bench.seen.frames_in, bench.seen.standing) == (1, "waiting")
+
+
 def test_a_source_that_hangs_in_opening_is_given_up_and_closed_when_it_comes() -> None:
     hang, late = threading.Event(), Script([PIXELS], is_live=True)
 
