@@ -66,8 +66,7 @@ def test_a_client_gets_the_pictures_and_so_does_the_next(labels: Any) -> None:
     sink.close()
     sink.close()
     sink.abandon()
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0
+    assert not is_open(port)
 
 
 @needs_rtsp
@@ -126,3 +125,18 @@ def test_a_machine_without_gstreamer_is_told_what_to_install(labels: Any, monkey
 def test_an_address_without_port_or_path_is_refused(name: str, labels: Any) -> None:
     with pytest.raises(OutputError, match=r"rtsp-out://:8554/live"):
         open_sink(name, labels, fps=30)
+
+
+@needs_rtsp
+def test_a_killed_process_takes_its_server_along(killed: Callable[[str], None]) -> None:
+    port = free_port()
+    killed(f'sink = open_sink("rtsp-out://:{port}/live", labels, fps=30)')
+    deadline = time.monotonic() + DEADLINE_S
+    while is_open(port):
+        assert time.monotonic() < deadline, "the server stays"
+        time.sleep(0.05)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

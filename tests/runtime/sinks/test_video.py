@@ -225,3 +225,18 @@ def test_a_name_that_means_no_sink_is_refused_with_those_that_do(name: str, labe
 def test_segments_without_length_are_refused(wrong: Any) -> None:
     with pytest.raises(OptionsError, match="segments"):
         SinkOptions(**wrong)
+
+
+def test_segments_leave_no_file_open(labels: Any, make: Any, tmp_path: Path) -> None:
+    def handles() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    sink = open_sink(str(tmp_path / "a.mp4"), labels, fps=30, options=SinkOptions(is_live=True, segment_s=0.05))
+    sink.write(*make(0))
+    before = handles()
+    for number in range(1, 60):
+        sink.write(*make(number))
+    assert len(list(tmp_path.iterdir())) > 20
+    assert handles() == before
+    sink.close()
+    assert handles() == before - 1
