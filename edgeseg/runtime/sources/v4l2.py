@@ -105,7 +105,7 @@ class V4l2Source(FrameSource):
         self._device.ioctl(api.QUERYCAP, asked)
         able = asked.device_caps if asked.capabilities & api.CAP_DEVICE_CAPS else asked.capabilities
         if not (able & api.CAP_VIDEO_CAPTURE and able & api.CAP_STREAMING):
-            raise SourceError(f"{self.name} is no camera with one plane and streaming", "try csi:// or opencv://0")
+            raise SourceError(f"{self.name} is no camera with one plane and streaming", "try opencv://0")
         modes = list_modes(self._device)
         current = api.Format(type=api.CAPTURE)
         self._device.ioctl(api.G_FMT, current)

@@ -100,9 +100,7 @@ def choose_mode(
     if not wanted:
         asked = {"format": options.pixel_format, "size": options.size_wh, "fps": options.fps}
         words = ", ".join(f"{word} {value}" for word, value in asked.items() if value is not None) or "a known format"
-        raise SourceError(
-            f"{name} does not offer {words}", f"it offers {'; '.join(map(str, modes)) or 'nothing'} (csi:// for Bayer)"
-        )
+        raise SourceError(f"{name} does not offer {words}", f"it offers {'; '.join(map(str, modes)) or 'nothing'}")
     if options.size_wh is None and any(mode.has_size(current_wh) for mode in wanted):
         wanted = [mode for mode in wanted if mode.has_size(current_wh)]
     best = max(wanted, key=lambda mode: (min(mode.best_fps, options.fps or ENOUGH_FPS), -ORDER.index(mode.code)))
