@@ -117,6 +117,12 @@ class LatencyLog:
         """How many samples a stage ever got; 0 for one that has none."""
         return self._counts.get(stage, 0)
 
+    def newest_ms(self) -> dict[str, float]:
+        """The newest sample of every stage."""
+        return {
+            stage: float(ring[(self._counts[stage] - 1) % self._capacity]) for stage, ring in list(self._rings.items())
+        }
+
     def samples_ms(self, stage: str) -> NDArray[np.float64]:
         """A copy of the kept samples, oldest first, float64 (n,)."""
         count, ring = self._counts[stage], self._rings[stage]

@@ -47,3 +47,12 @@ def test_clear_forgets_everything() -> None:
     log.add("a", 1.0)
     log.clear()
     assert log.stats() == {}
+
+
+def test_the_newest_sample_of_a_stage_is_the_last_that_was_added() -> None:
+    log = LatencyLog(capacity=3)
+    for sample in (1.0, 2.0, 3.0, 4.0):
+        log.add("engine", sample)
+        assert log.newest_ms() == {"engine": sample}
+    log.add("post", 0.5)
+    assert log.newest_ms() == {"engine": 4.0, "post": 0.5}

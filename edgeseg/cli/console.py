@@ -13,7 +13,18 @@ import click
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
-__all__ = ["SizeHW", "TrtexecOption", "count_bar", "progress_bar", "refuse_overwriting", "refuse_unwritable"]
+__all__ = [
+    "Duration",
+    "SizeHW",
+    "TrtexecOption",
+    "count_bar",
+    "progress_bar",
+    "refuse_overwriting",
+    "refuse_unwritable",
+]
+
+
+SECONDS_OF = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class SizeHW(click.ParamType[tuple[int, int]]):
@@ -28,6 +39,23 @@ class SizeHW(click.ParamType[tuple[int, int]]):
         if not cross or not height.isdigit() or not width.isdigit() or not int(height) * int(width):
             self.fail(f"'{value}' is no size; write height x width, for example 512x1024", param, ctx)
         return int(height), int(width)
+
+
+class Duration(click.ParamType[float]):
+    """``100ms``, ``2.5s``, ``10m``, ``1h`` or plain seconds; in seconds."""
+
+    name = "TIME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip().lower()
+        unit = next((one for one in ("ms", "s", "m", "h") if text.endswith(one)), "")
+        try:
+            seconds = float(text.removesuffix(unit)) * SECONDS_OF[unit or "s"]
+        except ValueError:
+            seconds = 0.0
+        if not 0.0 < seconds < float("inf"):
+            self.fail(f"'{value}' is no time above 0; write 100ms, 2.5s, 10m or 1h", param, ctx)
+        return seconds
 
 
 class TrtexecOption(click.Option):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from edgeseg.cli.console import count_bar
+from edgeseg.cli.console import Duration, count_bar
 
 if TYPE_CHECKING:
-    from edgeseg.runtime.loop import LoopStats
-    from edgeseg.runtime.session import Session
+    from edgeseg.runtime.loop import Snapshot
+    from edgeseg.runtime.service import Service
 
 
 @click.command()
@@ -23,9 +23,29 @@ if TYPE_CHECKING:
     type=click.Choice(["all", "latest"]),
     help="all: every frame gets its mask; latest: old frames are dropped.  [default: all for files, latest for others]",
 )
+@click.option("--max-age", type=Duration(), help="Skip frames older than this, before work is spent on them: 100ms.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many frames a second.")
+@click.option(
+    "--reconnect/--no-reconnect",
+    default=True,
+    show_default=True,
+    help="Open a camera or stream again when it fails or hangs.",
+)
+@click.option("--stall", type=Duration(), default="10s", show_default=True, help="Give up a source silent for so long.")
+@click.option("--paced", is_flag=True, help="Play a file by its own clock instead of as fast as possible.")
+@click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Play a file so many times.")
+@click.option("--segment", type=Duration(), help="Begin another file of a recording when one is that long: 10m.")
+@click.option(
+    "--smooth",
+    type=click.FloatRange(0, 1, max_open=True),
+    help="Steady the masks over time where nothing moves; weight of the past, 0.7 for example.",
+)
 @click.option(
     "--alpha", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Weight of the class colours."
 )
+@click.option("--serve", metavar="ADDRESS", help="Show a live view on :8080; 0.0.0.0:8080 for all of the network.")
+@click.option("--serve-token", envvar="EDGESEG_TOKEN", help="Lets who has it reload the engine from the live view.")
+@click.option("--log", type=click.Choice(["json"]), help="Write what happens to stderr, one JSON object a line.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the engine; all cores without it.")
 @click.option(
     "--cuda-graphs/--no-cuda-graphs",
@@ -38,70 +58,76 @@ def run(
     source: str,
     sinks: tuple[str, ...],
     policy: Literal["all", "latest"] | None,
+    max_age: float | None,
+    rate: float | None,
+    reconnect: bool,
+    stall: float,
+    paced: bool,
+    repeat: int,
+    segment: float | None,
+    smooth: float | None,
     alpha: float,
+    serve: str | None,
+    serve_token: str | None,
+    log: str | None,
     threads: int | None,
     cuda_graphs: bool | None,
     stats: bool,
 ) -> None:
     """Run an engine over a source and give the masks to sinks.
 
-    SOURCE: a video file, a folder of images, a camera index, an rtsp or http address.
-    SINK: overlay.mp4 (video with class colours), a folder (PNG masks), none; several may be given.
+    SOURCE: a video file, a folder of images, a camera index, an address (rtsp://, http://, v4l2://, shm://, test://)
+    or - for raw frames from stdin. SINK: overlay.mp4 (video with class colours), mask:classes.mp4 (the colours alone),
+    masks.jsonl (lines of JSON), a folder (PNG masks), none; several may be given. SIGTERM and Ctrl-C end it with whole
+    files, SIGHUP loads the engine file anew.
     """
     from edgeseg.errors import EdgesegError
-    from edgeseg.runtime.loop import run_loop
-    from edgeseg.runtime.session import Session
-    from edgeseg.runtime.sinks import open_sinks
-    from edgeseg.runtime.sources import open_source
+    from edgeseg.runtime.loop import LoopOptions
+    from edgeseg.runtime.service import Service, ServiceRequest
 
-    frames_in = open_source(source)
-    # a live source is read one frame at a time: a frame in flight would wait for the next one's arrival
-    with (
-        Session(
-            engine, depth=1 if frames_in.is_live else 2, threads=threads, graphs=cuda_graphs is not False
-        ) as session,
-        open_sinks(sinks, session.spec.model.labels, fps=frames_in.fps, alpha=alpha) as opened,
-    ):
-        if cuda_graphs is not None and not session.is_on_device:
+    request = ServiceRequest(
+        engine=engine,
+        source=source,
+        sinks=sinks,
+        loop=LoopOptions(policy=policy, max_age_s=max_age, rate=rate, reconnect=reconnect, stall_s=stall),
+        is_paced=paced,
+        repeat=repeat,
+        segment_s=segment,
+        smooth=smooth,
+        alpha=alpha,
+        serve=serve,
+        token=serve_token,
+        has_log=log == "json",
+        threads=threads,
+        cuda_graphs=cuda_graphs,
+    )
+    with Service(request) as service:
+        if service.url:
+            click.echo(f"live view: {service.url}", err=True)
+        with count_bar("masks", total=service.length) as show:
+            end = service.run(on_mask=show)
+        if service.was_stopped and not service.is_live:
             raise EdgesegError(
-                f"{engine} runs on the CPU, without CUDA", "leave --cuda-graphs and --no-cuda-graphs out"
+                f"interrupted after {end.masks} masks", "what was written is whole; run it again for the rest"
             )
-        chosen = policy or ("latest" if frames_in.is_live else "all")
-        try:
-            with count_bar("masks", total=frames_in.length) as show:
-                result = run_loop(session, frames_in, opened, policy=chosen, on_mask=show)
-        except KeyboardInterrupt:
-            done = session.latency.count("total")
-            raise EdgesegError(
-                f"interrupted after {done} masks", "what was written is whole; run it again for the rest"
-            ) from None
-        on_device = _device_line(session) if session.is_on_device else ""
-    _print_result(result, sinks, with_stats=stats)
-    if stats and on_device:
-        click.echo(on_device)
+        _print_result(end, service, sinks, with_stats=stats)
 
 
-def _device_line(session: Session) -> str:
-    """What a frame cost of CUDA, in the mean, and whether graphs were in use."""
-    done, frames = session.counters, max(session.latency.count("total"), 1)
-    figures = f"{done.bytes_in / frames / 1e6:.2f} MB in, {done.bytes_out / frames / 1e6:.2f} MB out"
-    calls = f"{done.launches / frames:.1f} launches, {done.synchronisations / frames:.1f} waits"
-    return f"CUDA, a frame: {figures}, {calls}; graphs: {session.graph_state}"
-
-
-def _print_result(result: LoopStats, sinks: tuple[str, ...], *, with_stats: bool) -> None:
+def _print_result(end: Snapshot, service: Service, sinks: tuple[str, ...], *, with_stats: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     where = f" -> {', '.join(sinks)}" if sinks else ""
-    click.echo(
-        f"{result.frames} masks, {result.dropped} frames dropped, {result.seconds:.1f} s, "
-        f"{result.frames_per_s:.1f} masks/s{where}"
-    )
+    others = [f"{count} {word}" for count, word in ((end.stale, "stale"), (end.corrupt, "corrupt")) if count]
+    lost = ", ".join([f"{end.dropped} frames dropped", *others])
+    per_s = end.masks / end.uptime_s if end.uptime_s else 0.0
+    click.echo(f"{end.masks} masks, {lost}, {end.uptime_s:.1f} s, {per_s:.1f} masks/s{where}")
     if not with_stats:
         return
     table = Table("stage", "p50 ms", "p95 ms", "p99 ms", "max ms", "jitter ms", "n", title="latency")
-    for name, one in result.stages.items():
+    for name, one in end.stages.items():
         figures = (one.p50_ms, one.p95_ms, one.p99_ms, one.max_ms, one.jitter_ms)
         table.add_row(name, *(f"{figure:.2f}" for figure in figures), str(one.count))
     Console().print(table)
+    if service.device_line:
+        click.echo(service.device_line)

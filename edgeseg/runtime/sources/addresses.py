@@ -10,9 +10,10 @@ from edgeseg.errors import SourceError
 from edgeseg.imaging.formats import PIXEL_FORMATS
 from edgeseg.runtime.sources.base import SourceOptions
 
-__all__ = ["Address", "parse_address", "with_query"]
+__all__ = ["Address", "is_live_address", "parse_address", "with_query"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+LIVE_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "v4l2", "csi", "opencv", "shm")
 SIZE = re.compile(r"(\d+)x(\d+)")
 
 
@@ -29,6 +30,19 @@ class Address:
     text: str
     scheme: str
     place: str
+
+
+def is_live_address(text: str) -> bool:
+    """Whether a source goes on without a reader, by its name alone: it need not be there.
+
+    Example:
+        >>> is_live_address("rtsp://camera/1"), is_live_address("clip.mp4"), is_live_address("0")
+        (True, False, True)
+    """
+    address = parse_address(text)
+    if address.scheme == "test":
+        return with_query(address, SourceOptions(), extra=("frames",))[1].fps is not None
+    return address.scheme in LIVE_SCHEMES or text.isdecimal() or text.startswith("/dev/video")
 
 
 def parse_address(text: str) -> Address:
