@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -225,8 +225,12 @@ class ForeignArray:
 
 
 @pytest.fixture
-def session_lab(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SessionLab]:
-    """``session_lab(seed)``: a device whose modules need no compiler."""
+def session_lab(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SessionLab]]:
+    """``session_lab(seed)``: a device whose modules need no compiler.
+
+    What the process holds already is left out of the collections that follow each run: beside torch and OpenVINO one of
+    them takes half a second.
+    """
     monkeypatch.setattr("edgeseg.runtime.kernels.loading.compiled", lambda source, **_: source.stem.encode())
 
     def make(seed: int = 0, **options: Any) -> SessionLab:
@@ -235,7 +239,9 @@ def session_lab(shim: Shim, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Se
             monkeypatch.setattr(f"edgeseg.runtime.cuda.{module}.driver_calls", lambda: LabCalls(lab))
         return lab
 
-    return make
+    gc.freeze()
+    yield make
+    gc.unfreeze()
 
 
 def engine_on(lab: SessionLab, **options: Any) -> LabEngine:
