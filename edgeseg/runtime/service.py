@@ -64,9 +64,9 @@ class Service:
             self._first: FrameSource | None = open_source(request.source, self._source_options())
             stack.callback(self._first.close)
             self._length, fps = self._first.length, self._first.fps
-            self._session = self._open_session()
-            stack.callback(self._session.close)
-            labels = self._session.spec.model.labels
+            self._sessions = [self._open_session()]
+            stack.callback(self._sessions[0].close)
+            labels = self._sessions[0].spec.model.labels
             options = SinkOptions(is_live=self.is_live, segment_s=request.segment_s)
             opened = open_sinks(request.sinks, labels, fps=fps, alpha=request.alpha, options=options)
             self._sinks: list[MaskSink] = list(stack.enter_context(opened))
@@ -86,7 +86,7 @@ class Service:
     @property
     def device_line(self) -> str:
         """What a frame cost of CUDA, in the mean, and whether graphs were in use; empty on a CPU."""
-        session = self._session
+        session = self._running
         if not session.is_on_device:
             return ""
         done, frames = session.counters, max(session.latency.count("total"), 1)
@@ -149,9 +149,14 @@ class Service:
         """The one that is open first, then one for each reload."""
         if not self._has_begun:
             self._has_begun = True
-            return self._session
-        self._session = self._open_session()
-        return self._session
+            return self._running
+        self._sessions = [self._running, self._open_session()]
+        return self._sessions[-1]
+
+    @property
+    def _running(self) -> Session:
+        """The newest that has made a mask: one that a reload has opened may be refused yet."""
+        return next((one for one in reversed(self._sessions) if one.latency.count("total")), self._sessions[0])
 
     def _add_view(self, stack: contextlib.ExitStack) -> None:
         if self._request.serve is None:
@@ -160,12 +165,12 @@ class Service:
 
         host, port = parse_address(self._request.serve)
         view = LiveView(
-            self._session.spec.model.labels,
+            self._running.spec.model.labels,
             title=self._request.engine.name,
             options=LiveOptions(host=host, port=port, token=self._request.token),
             hooks=LiveHooks(
                 state=lambda: vars(self.state.snapshot()),
-                stages_ms=lambda: self._session.latency.newest_ms(),
+                stages_ms=lambda: self._running.latency.newest_ms(),
                 metrics=lambda: metrics_text(self.state.snapshot()),
                 health=self._health,
                 reload=self._reload.ask,

@@ -119,7 +119,7 @@ class DevicePipeline(Pipeline):
         return [self._lent(chosen, one) for one in chosen.running.plan.results]
 
     def resize_input(self, size_hw: tuple[int, int]) -> None:
-        """Refused here where no profile takes it with one frame; a larger batch is checked when it comes."""
+        """Refused here where no profile takes it with its best batch; other batches are checked when they come."""
         spec = self._engine.spec
         sizes = [spec.model.input.size_hw] if not spec.profiles else []
         if size_hw not in sizes and not any(one.takes(one.optimum[0], size_hw) for one in spec.profiles):

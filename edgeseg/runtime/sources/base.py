@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from edgeseg.errors import OptionsError
 from edgeseg.imaging.formats import PixelFormat
 from edgeseg.runtime.frames import Frame
 
-__all__ = ["DEFAULT_FPS", "FrameSource", "SourceOptions"]
+__all__ = ["DEFAULT_FPS", "FrameSource", "SourceOptions", "WakeableSource"]
 
 #: of what does not tell its rate: pictures of a folder, some streams
 DEFAULT_FPS = 30.0
@@ -89,3 +90,46 @@ class FrameSource(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class WakeableSource(FrameSource):
+    """A source whose waiting read another thread can end; the thread that reads then lets go of what is held."""
+
+    def __init__(self) -> None:
+        self._closed, self._guard, self._is_reading = threading.Event(), threading.Lock(), False
+
+    @abstractmethod
+    def _frames(self) -> Iterator[Frame]:
+        """The frames, until ``_closed`` is set."""
+
+    @abstractmethod
+    def _wake(self) -> None:
+        """End a waiting read."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Let go of the device or file; called once, while nothing reads."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        with self._guard:
+            if self._closed.is_set():
+                return
+            self._is_reading = True
+        try:
+            yield from self._frames()
+        finally:
+            with self._guard:
+                self._is_reading = False
+                if self._closed.is_set():
+                    self._release()
+
+    def close(self) -> None:
+        """Also ends a waiting read at once; the thread that reads then lets go."""
+        with self._guard:
+            if self._closed.is_set():
+                return
+            self._closed.set()
+            if self._is_reading:
+                self._wake()
+            else:
+                self._release()

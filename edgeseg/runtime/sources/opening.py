@@ -37,11 +37,13 @@ def open_source(name: str, options: SourceOptions = DEFAULTS) -> FrameSource:
         MissingPackageError: the package that reads it is not installed.
     """
     address = parse_address(name)
+    if not _is_path(address) or _path(address).is_dir():
+        _refuse_playing(name, options)
     if name.isdecimal():
         return open_camera(name, Path(f"/dev/video{int(name)}"), options)
     if address.scheme in STREAMS:
         return VideoStream(name, options)
-    if address.scheme in ("file", "") and name.partition("?")[0] != "-":
+    if _is_path(address):
         return _open_path(address, options)
     opener = OPENERS.get(address.scheme)
     if opener is None:
@@ -82,8 +84,22 @@ OPENERS = {
 }  # fmt: skip
 
 
+def _is_path(address: Address) -> bool:
+    return address.scheme in ("file", "") and address.text.partition("?")[0] != "-" and not address.text.isdecimal()
+
+
+def _path(address: Address) -> Path:
+    return Path(unquote(address.place) if address.scheme else address.place)
+
+
+def _refuse_playing(name: str, options: SourceOptions) -> None:
+    """What only a video file can be asked for."""
+    if options.is_paced or options.repeat != 1:
+        raise SourceError(f"{name} is no video file, and is neither paced nor repeated", "leave these two out")
+
+
 def _open_path(address: Address, options: SourceOptions) -> FrameSource:
-    path = Path(unquote(address.place) if address.scheme else address.place)
+    path = _path(address)
     if path.is_char_device():
         return open_camera(address.text, path, options)
     if path.is_dir():

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import select
-import threading
 import time
 from collections.abc import Iterator
 
 from edgeseg.errors import SourceError
 from edgeseg.imaging.formats import FrameForm, picture_view, plane_sizes
 from edgeseg.runtime.frames import Frame
-from edgeseg.runtime.sources.base import DEFAULT_FPS, FrameSource, SourceOptions
+from edgeseg.runtime.sources.base import DEFAULT_FPS, SourceOptions, WakeableSource
 
 __all__ = ["RawSource"]
 
 STDIN = 0
 
 
-class RawSource(FrameSource):
+class RawSource(WakeableSource):
     """Raw frames, one behind the other without gaps, as ``ffmpeg -f rawvideo`` and GStreamer's ``fdsink`` write them.
 
     A pipe's writer waits for its reader, so this is no live source. It waits for as long as the pipe is open.
@@ -34,6 +33,7 @@ class RawSource(FrameSource):
     is_live, length = False, None
 
     def __init__(self, name: str, place: str, options: SourceOptions) -> None:
+        super().__init__()
         if options.size_wh is None:
             raise SourceError(f"{name} does not tell the size of its frames", "add it: raw://?size=640x480&format=NV12")
         self.name, self.fps = name, options.fps or DEFAULT_FPS
@@ -41,33 +41,11 @@ class RawSource(FrameSource):
         self._size_wh = options.size_wh
         self._frame_bytes = sum(rows * row for rows, row in plane_sizes(self.form.pixel_format, self._size_wh))
         picture_view(bytes(self._frame_bytes), self.form.pixel_format, size_wh=self._size_wh)  # refuses odd sides
-        self._closed, self._guard, self._is_reading = threading.Event(), threading.Lock(), False
         self._file = _opened(place)
         self._woken, self._waker = os.pipe()
 
-    def __iter__(self) -> Iterator[Frame]:
-        with self._guard:
-            if self._closed.is_set():
-                return
-            self._is_reading = True
-        try:
-            yield from self._frames()
-        finally:
-            with self._guard:
-                self._is_reading = False
-                if self._closed.is_set():
-                    self._release()
-
-    def close(self) -> None:
-        """Also ends a waiting read; the thread that reads then lets the file go."""
-        with self._guard:
-            if self._closed.is_set():
-                return
-            self._closed.set()
-            if self._is_reading:
-                os.write(self._waker, b"x")
-            else:
-                self._release()
+    def _wake(self) -> None:
+        os.write(self._waker, b"x")
 
     def _release(self) -> None:
         for one in (self._file, self._woken, self._waker):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import threading
 import time
 from collections.abc import Iterator
 from ctypes import c_int
@@ -15,7 +14,7 @@ from edgeseg.imaging.formats import FrameForm, Picture, picture_view
 from edgeseg.packages import require
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.sources import v4l2_api as api
-from edgeseg.runtime.sources.base import DEFAULT_FPS, FrameSource, SourceOptions
+from edgeseg.runtime.sources.base import DEFAULT_FPS, SourceOptions, WakeableSource
 from edgeseg.runtime.sources.decoded import FramePictures
 from edgeseg.runtime.sources.v4l2_modes import MJPG, RAW, choose_mode, list_modes
 
@@ -45,7 +44,7 @@ def open_camera(name: str, path: Path, options: SourceOptions) -> V4l2Source:
     return V4l2Source(name, device, options)
 
 
-class V4l2Source(FrameSource):
+class V4l2Source(WakeableSource):
     """A camera's frames as the driver gives them, in memory of their own.
 
     A frame is copied out of the driver's buffer (one copy of its bytes) and the buffer given back at once: a loop holds
@@ -64,8 +63,8 @@ class V4l2Source(FrameSource):
     is_live, length = True, None
 
     def __init__(self, name: str, device: api.CameraDevice, options: SourceOptions) -> None:
+        super().__init__()
         self.name, self._device, self._options = name, device, options
-        self._closed, self._guard, self._is_reading = threading.Event(), threading.Lock(), False
         self._maps: list[Any] = []
         self.form, self._decoder, self._last = FrameForm(), None, -1
         try:
@@ -76,29 +75,8 @@ class V4l2Source(FrameSource):
                 raise _refusal(name, "cannot be set up", error) from error
             raise
 
-    def __iter__(self) -> Iterator[Frame]:
-        with self._guard:
-            if self._closed.is_set():
-                return
-            self._is_reading = True
-        try:
-            yield from self._frames()
-        finally:
-            with self._guard:
-                self._is_reading = False
-                if self._closed.is_set():
-                    self._release()
-
-    def close(self) -> None:
-        """Also ends a waiting read at once; the thread that reads then lets the camera go."""
-        with self._guard:
-            if self._closed.is_set():
-                return
-            self._closed.set()
-            if self._is_reading:
-                self._device.wake()
-            else:
-                self._release()
+    def _wake(self) -> None:
+        self._device.wake()
 
     def _set_up(self) -> None:
         asked = api.Capability()
