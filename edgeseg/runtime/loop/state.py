@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import deque
@@ -12,14 +11,14 @@ from typing import Literal
 
 from edgeseg.latency import LatencyLog, StageStats, summarise
 from edgeseg.runtime.loop.snapshot import SinkSnapshot, SinkStanding, Snapshot, SourceSnapshot, SourceStanding
+from edgeseg.runtime.sources.addresses import without_password
 
-__all__ = ["Ending", "Event", "Level", "LoopState", "without_password"]
+__all__ = ["Ending", "Event", "Level", "LoopState"]
 
 Ending = Literal["masks", "dropped", "stale", "corrupt"]
 Level = Literal["info", "warning", "error"]
 KEPT_EVENTS = 100
 NEWEST = 1000  # samples a stage that a snapshot describes: 30 s of a camera, sorted in some 20 us
-USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,16 +202,6 @@ class LoopState:
                 mask_age_s=None if self._mask_s is None else now - self._mask_s,
             )
         return replace(taken, stages=_stages(latency))
-
-
-def without_password(text: str) -> str:
-    """A text without the user and password of the addresses in it.
-
-    Example:
-        >>> without_password("rtsp://me:secret@10.0.0.7/live")
-        'rtsp://***@10.0.0.7/live'
-    """
-    return USER_INFO.sub("***@", text) if "@" in text else text
 
 
 def _source_at(one: _Source, now: float) -> SourceSnapshot:

@@ -10,10 +10,11 @@ from edgeseg.errors import SourceError
 from edgeseg.imaging.formats import PIXEL_FORMATS
 from edgeseg.runtime.sources.base import SourceOptions
 
-__all__ = ["Address", "is_live_address", "parse_address", "with_query"]
+__all__ = ["Address", "is_live_address", "parse_address", "with_query", "without_password"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 LIVE_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "v4l2", "csi", "opencv", "shm")
+USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
 SIZE = re.compile(r"(\d+)x(\d+)")
 
 
@@ -114,3 +115,13 @@ def positive(address: Address, word: str, text: str) -> float:
     if not 0 < value < float("inf"):
         raise SourceError(f"{address.text}: {word} is '{text}'", "give a number above 0")
     return value
+
+
+def without_password(text: str) -> str:
+    """A text without the user and password of the addresses in it.
+
+    Example:
+        >>> without_password("rtsp://me:secret@10.0.0.7/live")
+        'rtsp://***@10.0.0.7/live'
+    """
+    return USER_INFO.sub("***@", text) if "@" in text else text

@@ -12,6 +12,7 @@ from typing import Any
 from edgeseg.errors import SourceError
 from edgeseg.packages import require
 from edgeseg.runtime.frames import Frame
+from edgeseg.runtime.sources.addresses import without_password
 from edgeseg.runtime.sources.base import DEFAULT_FPS, FrameSource, SourceOptions
 from edgeseg.runtime.sources.boxes import is_cut_short
 from edgeseg.runtime.sources.clocks import Pace, StreamClock
@@ -203,7 +204,7 @@ class VideoStream(VideoSource):
 
     def __init__(self, name: str, options: SourceOptions) -> None:
         scheme = name.partition("://")[0].lower()
-        super().__init__(name, name, options, STREAM_OPTIONS[SAME_AS.get(scheme, scheme)])
+        super().__init__(without_password(name), name, options, STREAM_OPTIONS[SAME_AS.get(scheme, scheme)])
         self._stream.thread_type = "SLICE"  # frames on several threads come one frame a thread later
         self._clock = StreamClock()
 
