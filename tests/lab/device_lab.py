@@ -132,8 +132,8 @@ class Device:
             for name in [one for one in described if one.startswith("STANDIN_")] + list(PLACES):
                 patch.setenv(name, described[name])
             patch.syspath_prepend(str(STANDIN))
-            for name in [name for name in sys.modules if name.split(".")[0] == "cuda"]:
-                patch.delitem(sys.modules, name)  # the real cuda-bindings come back as they are
+            for name in _standing_in():  # what is there now, the real one or a machine's around this, comes back
+                patch.delitem(sys.modules, name)
             for function in (driver_state, driver_calls.__wrapped__):
                 patch.setattr(function, "__defaults__", (os.environ["STANDIN_LIBCUDA"],))
             try:
@@ -155,8 +155,12 @@ def _forget() -> None:
             primary_context().release()
     for one in (load_api, primary_context, driver_calls):
         one.cache_clear()
-    for name in [name for name in sys.modules if name.split(".")[0] in MODULES]:
+    for name in _standing_in():
         del sys.modules[name]
+
+
+def _standing_in() -> list[str]:
+    return [name for name in sys.modules if name.split(".")[0] in MODULES]
 
 
 def make_library(folder: Path) -> Path:
