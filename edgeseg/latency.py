@@ -17,11 +17,12 @@ __all__ = ["LatencyLog", "StageStats", "percentile", "summarise"]
 class StageStats:
     """What the samples of one stage say. All in milliseconds, but for the counts.
 
-    ``count`` is every sample ever added; the other figures describe the newest ``kept`` of them.
+    ``count`` and ``sum_ms`` are of every sample ever added; the other figures describe the newest ``kept`` of them.
     ``jitter_ms`` is the mean absolute difference of successive samples.
     """
 
     count: int
+    sum_ms: float
     kept: int
     mean_ms: float
     std_ms: float
@@ -50,17 +51,19 @@ def percentile(ordered: Sequence[float] | NDArray[np.float64], percent: float) -
     return float(ordered[max(n - 1 - excluded, 0)])
 
 
-def summarise(samples_ms: NDArray[np.float64], *, count: int | None = None) -> StageStats:
+def summarise(samples_ms: NDArray[np.float64], *, count: int | None = None, sum_ms: float | None = None) -> StageStats:
     """Statistics of samples in the order they were taken; at least one.
 
     Args:
         samples_ms: float64 (n,), milliseconds.
         count: how many were taken in all, where ``samples_ms`` is the newest part.
+        sum_ms: of all that were taken, there.
     """
     ordered = np.sort(samples_ms)
     p50, p90, p95, p99 = (percentile(ordered, p) for p in (50, 90, 95, 99))
     return StageStats(
         count=len(ordered) if count is None else count,
+        sum_ms=float(ordered.sum()) if sum_ms is None else sum_ms,
         kept=len(ordered),
         mean_ms=float(ordered.mean()),
         std_ms=float(ordered.std()),
@@ -92,15 +95,17 @@ class LatencyLog:
         self._capacity = capacity
         self._rings: dict[str, NDArray[np.float64]] = {}
         self._counts: dict[str, int] = {}
+        self._sums_ms: dict[str, float] = {}
 
     def add(self, stage: str, sample_ms: float) -> None:
         """Add one sample in milliseconds; the stage is made on its first sample."""
         ring = self._rings.get(stage)
         if ring is None:
-            self._counts[stage] = 0
+            self._counts[stage], self._sums_ms[stage] = 0, 0.0
             ring = self._rings[stage] = np.empty(self._capacity, np.float64)
         ring[self._counts[stage] % self._capacity] = sample_ms
         self._counts[stage] += 1
+        self._sums_ms[stage] += sample_ms
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -117,6 +122,10 @@ class LatencyLog:
         """How many samples a stage ever got; 0 for one that has none."""
         return self._counts.get(stage, 0)
 
+    def sum_ms(self, stage: str) -> float:
+        """Of all samples that a stage ever got; 0 for one that has none."""
+        return self._sums_ms.get(stage, 0.0)
+
     def newest_ms(self) -> dict[str, float]:
         """The newest sample of every stage."""
         return {
@@ -132,9 +141,13 @@ class LatencyLog:
 
     def stats(self) -> dict[str, StageStats]:
         """Statistics of every stage, in the order the stages first appeared."""
-        return {stage: summarise(self.samples_ms(stage), count=self._counts[stage]) for stage in self._rings}
+        return {
+            stage: summarise(self.samples_ms(stage), count=self._counts[stage], sum_ms=self._sums_ms[stage])
+            for stage in self._rings
+        }
 
     def clear(self) -> None:
         """Forget every sample (after a warm-up)."""
         self._rings.clear()
         self._counts.clear()
+        self._sums_ms.clear()

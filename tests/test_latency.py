@@ -29,7 +29,7 @@ def test_the_newest_samples_are_kept_in_order_and_all_are_counted() -> None:
         log.add("engine", float(sample))
     np.testing.assert_array_equal(log.samples_ms("engine"), [6, 7, 8, 9])
     stats = log.stats()["engine"]
-    assert (stats.count, stats.kept, stats.min_ms) == (10, 4, 6.0)
+    assert (stats.count, stats.sum_ms, stats.kept, stats.min_ms) == (10, 45.0, 4, 6.0)
 
 
 def test_a_block_that_raises_adds_no_sample() -> None:

@@ -44,8 +44,8 @@ def metrics_text(snapshot: Snapshot) -> str:
     """A snapshot in Prometheus's text format 0.0.4.
 
     Sources carry the labels ``source`` (its number, so that two of one name stay apart) and ``name``, sinks likewise.
-    ``edgeseg_stage_seconds`` has the quantiles of the newest samples and the count of all, which a reload begins anew;
-    there is no sum, since the loop keeps none.
+    ``edgeseg_stage_seconds`` has the quantiles of the newest samples, and sum and count of all, which a reload begins
+    anew as a restart does: the mean is ``rate(edgeseg_stage_seconds_sum[1m]) / rate(edgeseg_stage_seconds_count[1m])``.
     """
     families = [*_of_loop(snapshot), *_of_sources(snapshot), *_of_sinks(snapshot), _of_stages(snapshot)]
     return "".join(f"{line}\n" for family in families for line in family.lines())
@@ -114,6 +114,7 @@ def _of_stages(seen: Snapshot) -> _Family:
     for stage, stats in seen.stages.items():
         for quantile, milliseconds in (("0.5", stats.p50_ms), ("0.95", stats.p95_ms), ("0.99", stats.p99_ms)):
             samples.append(("", {"stage": stage, "quantile": quantile}, milliseconds / 1e3))
+        samples.append(("_sum", {"stage": stage}, stats.sum_ms / 1e3))
         samples.append(("_count", {"stage": stage}, stats.count))
     return _Family("stage_seconds", "summary", "Latency of a stage of the loop.", samples)
 

@@ -41,7 +41,7 @@ def parsed(text: str) -> dict[tuple[str, str], float]:
         else:
             sample = SAMPLE.match(line)
             assert sample, line
-            suffixes = ("", "_count") if families[family] == "summary" else ("",)
+            suffixes = ("", "_sum", "_count") if families[family] == "summary" else ("",)
             assert sample["name"] in [family + suffix for suffix in suffixes]
             assert (families[family] == "counter") == sample["name"].endswith("_total")
             key = (sample["name"], sample["labels"] or "")
@@ -64,6 +64,8 @@ def test_the_metrics_of_a_run_say_what_its_snapshot_says() -> None:
     assert found["edgeseg_sink_written_total", 'sink="0",name="keeper"'] == 11
     assert found["edgeseg_engine_info", 'engine="net.engine"'] == 1
     assert found["edgeseg_stage_seconds_count", 'stage="arrival-to-mask"'] == 11
+    mean_s = seen.stages["arrival-to-mask"].mean_ms / 1e3
+    assert found["edgeseg_stage_seconds_sum", 'stage="arrival-to-mask"'] == pytest.approx(11 * mean_s)
     p50_s = seen.stages["arrival-to-mask"].p50_ms / 1e3
     assert found["edgeseg_stage_seconds", 'stage="arrival-to-mask",quantile="0.5"'] == pytest.approx(p50_s)
 

@@ -10,6 +10,8 @@ __all__ = ["DeviceState"]
 
 NVML_LIBRARY = "libnvidia-ml.so.1"
 NVML_TEMPERATURE_GPU = 0  # nvml.h: nvmlTemperatureSensors_t
+#: where kernels of Jetson boards tell the GPU's load in tenths of a percent; NVML does not tell it there
+GPU_LOADS = ("devices/gpu.0/load", "devices/platform/gpu.0/load", "class/devfreq/*gpu*/device/load")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -34,8 +36,9 @@ class DeviceState:
         temperatures = self._temperatures()
         if temperatures:
             found["temperatures_c"] = temperatures
-        gpus = self._gpus.read()
-        if gpus:
+        gpus = self._gpus.read() or [{}]
+        gpus[0] = {**self._gpu_load(), **gpus[0]}
+        if any(gpus):
             found["gpus"] = gpus
         return found
 
@@ -68,6 +71,11 @@ class DeviceState:
     def _load(self) -> dict[str, object]:
         words = _text(self._proc / "loadavg").split()
         return {"load_1min": float(words[0])} if words else {}
+
+    def _gpu_load(self) -> dict[str, object]:
+        paths = (path for pattern in GPU_LOADS for path in sorted(self._sys.glob(pattern)))
+        words = (_text(path).strip() for path in paths)
+        return next(({"gpu_percent": int(word) / 10} for word in words if word.isdigit()), {})
 
     def _temperatures(self) -> dict[str, float]:
         found = {}

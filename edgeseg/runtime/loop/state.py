@@ -234,5 +234,12 @@ def _sink_at(one: _Sink, now: float) -> SinkSnapshot:
 
 
 def _stages(latency: LatencyLog) -> dict[str, StageStats]:
-    found = {stage: (latency.count(stage), latency.samples_ms(stage)[-NEWEST:]) for stage in latency.stages()}
-    return {stage: summarise(samples, count=count) for stage, (count, samples) in found.items() if len(samples)}
+    found = {
+        stage: (latency.count(stage), latency.sum_ms(stage), latency.samples_ms(stage)[-NEWEST:])
+        for stage in latency.stages()
+    }
+    return {
+        stage: summarise(samples, count=count, sum_ms=sum_ms)
+        for stage, (count, sum_ms, samples) in found.items()
+        if len(samples)
+    }

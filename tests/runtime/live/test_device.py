@@ -65,6 +65,16 @@ def test_a_machine_that_says_nothing_is_an_empty_state(tmp_path: Path) -> None:
     assert DeviceState(root=tmp_path, nvml="none.so").read() == {}
 
 
+@pytest.mark.parametrize("place", ["devices/gpu.0", "devices/platform/gpu.0", "class/devfreq/17000000.gpu/device"])
+def test_the_gpu_load_of_a_jetson_is_read_wherever_its_kernel_tells_it(tmp_path: Path, place: str) -> None:
+    load = tmp_path / "sys" / place / "load"
+    load.parent.mkdir(parents=True)
+    load.write_text("375\n")
+    assert DeviceState(root=tmp_path, nvml="none.so").read() == {"gpus": [{"gpu_percent": 37.5}]}
+    load.write_text("")  # a GPU that is suspended
+    assert DeviceState(root=tmp_path, nvml="none.so").read() == {}
+
+
 def test_gpus_tell_what_they_can_through_nvml(tmp_path: Path) -> None:
     compiler = shutil.which("cc")
     if compiler is None:
@@ -75,6 +85,10 @@ def test_gpus_tell_what_they_can_through_nvml(tmp_path: Path) -> None:
     device = DeviceState(root=tmp_path, nvml=str(library))
     rest = {"memory_used_bytes": 2 << 30, "memory_total_bytes": 8 << 30, "temperature_c": 51}
     assert device.read()["gpus"] == [{"gpu_percent": 37, **rest}, rest]
+    (tmp_path / "sys" / "devices" / "gpu.0").mkdir(parents=True)
+    (tmp_path / "sys" / "devices" / "gpu.0" / "load").write_text("990")
+    assert device.read()["gpus"][0]["gpu_percent"] == 37, "what NVML tells goes first"
     device.close()
     device.close()
+    (tmp_path / "sys" / "devices" / "gpu.0" / "load").unlink()
     assert device.read() == {}
