@@ -1,6 +1,5 @@
 """Own the way from sources through a session to sinks. Open no source, know no engine."""
 
-from edgeseg.runtime.loop.once import LoopStats, run_loop
 from edgeseg.runtime.loop.options import LoopOptions, Opening, Policy
 from edgeseg.runtime.loop.reloading import ReloadRequest
 from edgeseg.runtime.loop.running import run_sources
@@ -11,13 +10,11 @@ __all__ = [
     "Event",
     "LoopOptions",
     "LoopState",
-    "LoopStats",
     "Opening",
     "Policy",
     "ReloadRequest",
     "SinkSnapshot",
     "Snapshot",
     "SourceSnapshot",
-    "run_loop",
     "run_sources",
 ]

@@ -46,7 +46,8 @@ def run_sources(
 
     Sinks are closed, and so whole, however it ends; where writing a file's masks fails, they are abandoned.
     Where a source is live, a sink that fails is abandoned alone, a frame that the session refuses counts as corrupt,
-    and a full sink loses masks; where none is, all three are as in ``run_loop``.
+    and a full sink loses masks; where none is, the first two end the run with their error, and under the policy ``all``
+    a full sink is waited for.
 
     Args:
         session_opener: opens the engine file; called again, in a thread, for every reload. The loop owns its sessions.

@@ -9,8 +9,7 @@ import pytest
 
 from edgeseg.errors import OptionsError, OutputError, ShapeError
 from edgeseg.runtime.frames import Frame
-from edgeseg.runtime.sinks import OverlayVideo, SinkOptions, open_sink
-from edgeseg.runtime.sinks.parts import PartNames
+from edgeseg.runtime.sinks import OverlayVideo, SinkOptions, open_sink, open_sinks
 
 av = pytest.importorskip("av")
 LIVE = SinkOptions(is_live=True)
@@ -119,13 +118,6 @@ def test_a_live_recording_never_replaces_an_older_one(labels: Any, make: Any, tm
             sink.write(*make(number))
         sink.close()
     assert {path.name: len(pictures(path)) for path in tmp_path.iterdir()} == {"a.mp4": 2, "a-0002.mp4": 3}
-
-
-def test_numbers_go_on_behind_the_highest_that_is_there(tmp_path: Path) -> None:
-    for name in ("a-0007.mp4", "a-0002.mp4", "a-0009.mkv", "ab-0011.mp4", "a-12.mp4"):
-        (tmp_path / name).touch()
-    assert PartNames(tmp_path / "a.mp4", keeps_old=True).take().name == "a-0008.mp4"
-    assert PartNames(tmp_path / "a.mp4", keeps_old=False).take().name == "a.mp4"
 
 
 def test_a_video_of_classes_shows_their_colours_alone(labels: Any, make: Any, tmp_path: Path) -> None:
@@ -240,3 +232,27 @@ def test_segments_leave_no_file_open(labels: Any, make: Any, tmp_path: Path) -> 
     assert handles() == before
     sink.close()
     assert handles() == before - 1
+
+
+def test_odd_sides_are_padded_to_even_ones(labels: Any, make: Any, tmp_path: Path) -> None:
+    sink = OverlayVideo(tmp_path / "odd.mp4", labels, fps=25)
+    sink.write(*make(0, (33, 47)))
+    sink.close()
+    sink.abandon()
+    (picture,) = pictures(tmp_path / "odd.mp4")
+    assert (picture.height, picture.width) == (34, 48)
+
+
+def test_an_abandoned_or_empty_batch_video_leaves_nothing(labels: Any, make: Any, tmp_path: Path) -> None:
+    started = OverlayVideo(tmp_path / "a.mp4", labels, fps=25)
+    started.write(*make(0))
+    started.abandon()
+    OverlayVideo(tmp_path / "b.mp4", labels, fps=25).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_none_is_no_sink_and_open_sinks_are_abandoned_unless_closed(labels: Any, tmp_path: Path) -> None:
+    with open_sinks(["none", str(tmp_path / "a.mp4")], labels, fps=25) as opened:
+        assert [sink.name for sink in opened] == [str(tmp_path / "a.mp4")]
+        assert len(list(tmp_path.iterdir())) == 1
+    assert list(tmp_path.iterdir()) == []

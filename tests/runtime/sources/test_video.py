@@ -46,8 +46,8 @@ def test_a_file_is_named_by_its_address_too(clip: Path, tmp_path: Path) -> None:
     spaced.write_bytes(clip.read_bytes())
     for name in (str(spaced), f"file://{tmp_path}/a%20clip%3F%23.mp4"):
         with open_source(name) as source:
-            assert source.length == 40
-            assert sum(1 for _ in source) == 40
+            assert (source.length, source.fps, source.is_live) == (40, pytest.approx(30.0), False)
+            assert [(one.sequence, one.name) for one in source] == [(i, f"{i:06d}") for i in range(40)]
 
 
 def test_a_repeated_file_counts_on(clip: Path) -> None:
