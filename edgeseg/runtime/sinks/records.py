@@ -53,7 +53,7 @@ class MaskRecords(MaskSink):
         unix_clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = str(path)
-        self._names = PartNames(path, keeps_old=options.is_live)
+        self._names = PartNames(path, options)
         self._classes = [one.name for one in labels.classes]
         self._options, self._clock, self._unix_clock = options, clock, unix_clock
         self._began_s = 0.0
@@ -66,6 +66,8 @@ class MaskRecords(MaskSink):
         if not file.lines:
             self._began_s = taken_s
         file.add(line)
+        if file.lines == 1:
+            self._names.delete_old()
 
     def close(self) -> None:
         file, self._file = self._file, None

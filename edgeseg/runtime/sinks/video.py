@@ -38,7 +38,7 @@ class OverlayVideo(MaskSink):
         self.name = str(path)
         self._painter = Painter(labels, alpha=alpha)
         self._fps, self._options = fps, options
-        self._names = PartNames(path, keeps_old=self._options.is_live)
+        self._names = PartNames(path, options)
         self._began_s: float | None = None
         self._file: VideoFile | None = self._next_file()
 
@@ -52,6 +52,8 @@ class OverlayVideo(MaskSink):
                 self._file = None
                 file.leave()
             raise
+        if file.frames == 1:
+            self._names.delete_old()
 
     def close(self) -> None:
         file, self._file = self._file, None
