@@ -29,6 +29,7 @@ from edgeseg.runtime.pipelines.slot import Slot
 from edgeseg.runtime.pipelines.slot_memory import Place
 from edgeseg.runtime.pipelines.slot_work import STAGES, ResultPlaces, SlotWork, WorkPlan
 from edgeseg.runtime.pipelines.tables import PictureTables, on_device
+from edgeseg.runtime.recycling import Recycler
 from edgeseg.runtime.sizes import model_at
 
 __all__ = ["DevicePipeline"]
@@ -74,6 +75,7 @@ class DevicePipeline(Pipeline):
         self._past: Past | None = None  # of the frame that was started last
         self._tables: OrderedDict[object, PictureTables] = OrderedDict()
         self._slots: list[Slot] = []
+        self._recycler = Recycler()
         self._started = 0
         self._colours: DeviceTensor | None = None
         with self._cuda.current():
@@ -218,7 +220,7 @@ class DevicePipeline(Pipeline):
             return Segmented(mask=self._device_mask(slot, places.mask, out))
 
         def copied(place: Place | None) -> Any:
-            return None if place is None else slot.host(place).copy()
+            return None if place is None else self._copied(slot, place)
 
         return Segmented(
             mask=self._mask(slot, places.mask, out),
@@ -226,6 +228,13 @@ class DevicePipeline(Pipeline):
             areas=copied(places.areas),
             picture=copied(places.picture),
         )
+
+    def _copied(self, slot: Slot, place: Place) -> Any:
+        if place.dtype != np.uint8:  # areas: too few bytes to save
+            return slot.host(place).copy()
+        taken = self._recycler.take(place.shape)
+        np.copyto(taken, slot.host(place))
+        return taken
 
     def _lent(self, slot: Slot, places: ResultPlaces) -> Borrowed:
         def lent(place: Place) -> BorrowedArray:
@@ -238,7 +247,7 @@ class DevicePipeline(Pipeline):
 
     def _mask(self, slot: Slot, place: Place, out: Any) -> Any:
         if out is None:
-            return slot.host(place).copy()
+            return self._copied(slot, place)
         if is_on_device(out):
             return self._device_mask(slot, place, out)
         array = array_of(out)

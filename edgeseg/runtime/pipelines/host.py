@@ -17,6 +17,7 @@ from edgeseg.latency import LatencyLog
 from edgeseg.runtime.device_frames import is_on_device
 from edgeseg.runtime.engines.base import Engine
 from edgeseg.runtime.pipelines.base import Pipeline, Segmented, Wanted
+from edgeseg.runtime.recycling import Recycler
 
 __all__ = ["HostPipeline"]
 
@@ -55,6 +56,7 @@ class HostPipeline(Pipeline):
         self._smoother = None if smoothing is None else ScoreSmoother(model.input, model.head, smoothing)
         held = None if smoothing is None else MaskFormat()  # what is smoothed is float32
         self._mask_maker = MaskMaker(model.head, input_hw=model.input.size_hw, mask_format=held, threads=threads)
+        self._recycler = Recycler()
         self._sizes_hw: list[tuple[int, int]] = [(0, 0)] * engine.slots
         self._pictures: list[Frame | None] = [None] * engine.slots  # what overlays are drawn into
 
@@ -63,7 +65,7 @@ class HostPipeline(Pipeline):
         with self._latency.timed("pre"):
             self._preprocessor.into(self._host_input(slot), frame, **vars(form))
         if self._wanted.overlay is not None:
-            self._pictures[slot] = _picture(frame, form)
+            self._pictures[slot] = self._copied(frame, form)
         self._engine.start(slot)
         width, height = size_wh_of(planes_of(frame, form.pixel_format))
         self._sizes_hw[slot] = (height, width)
@@ -94,12 +96,12 @@ class HostPipeline(Pipeline):
 
     def _segmented(self, slot: int, out: Any) -> Segmented:
         size_hw, picture, wanted = self._sizes_hw[slot], self._pictures[slot], self._wanted
-        confidence = np.empty(size_hw, np.uint8) if wanted.confidence else None
+        confidence = self._recycler.take(size_hw) if wanted.confidence else None
         areas = np.empty(256, np.int64) if wanted.areas else None
         mask = self._mask_maker.mask(
             self._scores(slot),
             size_hw=size_hw,
-            out=out,
+            out=self._recycler.take(size_hw) if out is None else out,
             placement=self._placement(size_hw),
             confidence=confidence,
             areas=areas,
@@ -117,10 +119,11 @@ class HostPipeline(Pipeline):
         """Where the frame went in the net's input, to be undone; nothing where all of it fills all of that."""
         return None if self._is_stretched else self._preprocessor.placement((size_hw[1], size_hw[0]))
 
-
-def _picture(frame: Picture, form: FrameForm) -> Frame:
-    """A copy to draw into, since the frame is the caller's again before the mask is there."""
-    if form.pixel_format not in ("BGR", "RGB"):
-        raise ShapeError(f"an overlay is to be drawn into a {form.pixel_format} frame", "give BGR or RGB frames")
-    picture: Frame = planes_of(frame, form.pixel_format)[0].copy()
-    return picture
+    def _copied(self, frame: Picture, form: FrameForm) -> Frame:
+        """A copy to draw into, since the frame is the caller's again before the mask is there."""
+        if form.pixel_format not in ("BGR", "RGB"):
+            raise ShapeError(f"an overlay is to be drawn into a {form.pixel_format} frame", "give BGR or RGB frames")
+        (plane,) = planes_of(frame, form.pixel_format)
+        picture = self._recycler.take(plane.shape)
+        np.copyto(picture, plane)
+        return picture

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from edgeseg.errors import SourceError
 from edgeseg.imaging.formats import FrameForm, picture_view, plane_sizes
 from edgeseg.runtime.frames import Frame
+from edgeseg.runtime.recycling import Recycler
 from edgeseg.runtime.sources.base import DEFAULT_FPS, SourceOptions, WakeableSource
 
 __all__ = ["RawSource"]
@@ -52,10 +53,10 @@ class RawSource(WakeableSource):
             os.close(one)
 
     def _frames(self) -> Iterator[Frame]:
-        sequence = 0
+        recycler, sequence = Recycler(), 0
         while True:
-            data = bytearray(self._frame_bytes)
-            filled = self._fill(memoryview(data))
+            data = recycler.take((self._frame_bytes,))
+            filled = self._fill(data.data)
             if filled < self._frame_bytes:
                 self._check_end(filled, sequence)
                 return
