@@ -6,6 +6,7 @@ EdgesegError
     ModelError            a checkpoint, a module or an ONNX file
     DataError             images and labels for calibration and evaluation
     SourceError           a video, camera or stream
+      AddressError        its name means nothing: opening it again gives the same
     SpecError             a sidecar
   OutputError             a result cannot be written
   ShapeError              an array has a wrong shape, dtype or layout
@@ -18,6 +19,7 @@ EdgesegError
 from __future__ import annotations
 
 __all__ = [
+    "AddressError",
     "BuildError",
     "DataError",
     "EdgesegError",
@@ -66,6 +68,10 @@ class DataError(InputError):
 
 class SourceError(InputError):
     """A frame source cannot be opened, or ended before its end."""
+
+
+class AddressError(SourceError):
+    """The name of a frame source means nothing, or asks for what such a source does not have."""
 
 
 class SpecError(InputError):

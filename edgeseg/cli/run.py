@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 @click.argument("source")
 @click.argument("sinks", metavar="[SINK]...", nargs=-1)
 @click.option(
+    "--source", "more", metavar="SOURCE", multiple=True, help="One more source for the same engine; may be repeated."
+)
+@click.option(
     "--policy",
     type=click.Choice(["all", "latest"]),
     help="all: every frame gets its mask; latest: old frames are dropped.  [default: all for files, latest for others]",
@@ -32,7 +35,11 @@ if TYPE_CHECKING:
     help="Open a camera or stream again when it fails or hangs.",
 )
 @click.option("--stall", type=Duration(), default="10s", show_default=True, help="Give up a source silent for so long.")
-@click.option("--paced", is_flag=True, help="Play a file by its own clock instead of as fast as possible.")
+@click.option(
+    "--paced/--no-paced",
+    default=None,
+    help="Play a file by its own clock, or as fast as possible.  [default: paced beside a camera or stream]",
+)
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Play a file so many times.")
 @click.option("--segment", type=Duration(), help="Begin another file of a recording when one is that long: 10m.")
 @click.option(
@@ -57,12 +64,13 @@ def run(
     engine: Path,
     source: str,
     sinks: tuple[str, ...],
+    more: tuple[str, ...],
     policy: Literal["all", "latest"] | None,
     max_age: float | None,
     rate: float | None,
     reconnect: bool,
     stall: float,
-    paced: bool,
+    paced: bool | None,
     repeat: int,
     segment: float | None,
     smooth: float | None,
@@ -80,6 +88,9 @@ def run(
     or - for raw frames from stdin. SINK: overlay.mp4 (video with class colours), mask:classes.mp4 (the colours alone),
     masks.jsonl (lines of JSON), a folder (PNG masks), none; several may be given. SIGTERM and Ctrl-C end it with whole
     files, SIGHUP loads the engine file anew.
+
+    Several sources (--source) are numbered from 0 and share the engine; frames that wait together go through it in one
+    batch where it was built for batches of 1 to so many. overlay-{source}.mp4 is a file for each of them.
     """
     from edgeseg.errors import EdgesegError
     from edgeseg.runtime.loop import LoopOptions
@@ -87,7 +98,7 @@ def run(
 
     request = ServiceRequest(
         engine=engine,
-        source=source,
+        sources=(source, *more),
         sinks=sinks,
         loop=LoopOptions(policy=policy, max_age_s=max_age, rate=rate, reconnect=reconnect, stall_s=stall),
         is_paced=paced,
@@ -122,6 +133,10 @@ def _print_result(end: Snapshot, service: Service, sinks: tuple[str, ...], *, wi
     lost = ", ".join([f"{end.dropped} frames dropped", *others])
     per_s = end.masks / end.uptime_s if end.uptime_s else 0.0
     click.echo(f"{end.masks} masks, {lost}, {end.uptime_s:.1f} s, {per_s:.1f} masks/s{where}")
+    if len(end.sources) > 1:
+        for index, source in enumerate(end.sources):
+            lost = f"{source.dropped + source.stale + source.corrupt} frames lost"
+            click.echo(f"  {index}  {source.name}: {source.masks} masks, {lost}")
     if not with_stats:
         return
     table = Table("stage", "p50 ms", "p95 ms", "p99 ms", "max ms", "jitter ms", "n", title="latency")

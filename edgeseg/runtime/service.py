@@ -1,35 +1,38 @@
-"""Own one run as a user asks for it: source, session, sinks, live view and log put together. Do none of their work."""
+"""Own one run as a user asks for it: sources, session, sinks, live view, log put together. Do none of their work."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
-from edgeseg.errors import EngineError
+from edgeseg.errors import EngineError, OptionsError
 from edgeseg.imaging.smoothing import Smoothing
 from edgeseg.runtime.loop import LoopOptions, LoopState, Opening, ReloadRequest, Snapshot, run_sources
 from edgeseg.runtime.metrics import EventLog, health_of, metrics_text
 from edgeseg.runtime.session import Session
-from edgeseg.runtime.sinks import MaskSink, SinkOptions, open_sinks
+from edgeseg.runtime.sinks import Feed, MaskSink, SinkOptions, check_sinks, open_sinks
 from edgeseg.runtime.sources import FrameSource, SourceOptions, open_source
 from edgeseg.runtime.sources.addresses import is_live_address
+from edgeseg.runtime.sources.base import DEFAULT_FPS
+from edgeseg.runtime.sources.opening import can_be_played
+from edgeseg.runtime.sources.starting import FirstOpening, Start
 
 __all__ = ["Service", "ServiceRequest"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceRequest:
-    """What a user asks for; see ``edgeseg run --help``."""
+    """What a user asks for; see ``edgeseg run --help``. ``is_paced`` is None where he does not say."""
 
     engine: Path
-    source: str
+    sources: tuple[str, ...]
     sinks: tuple[str, ...] = ()
     loop: LoopOptions = field(default_factory=LoopOptions)
-    is_paced: bool = False
+    is_paced: bool | None = None
     repeat: int = 1
     segment_s: float | None = None
     smooth: float | None = None
@@ -42,40 +45,47 @@ class ServiceRequest:
 
 
 class Service:
-    """A run that is ready to go: the engine is loaded, a file is opened, sinks and the live view are there.
+    """A run that is ready to go: the engine is loaded, sources are open, sinks and the live view are there.
+
+    Of several sources a live one may be absent yet, where it is to be reconnected; the loop opens it when it is there.
 
     Args:
         request: what is asked for.
     Raises:
         SpecError, EngineError, MissingPackageError: the engine cannot run here.
-        SourceError: the source cannot be opened; once it was, the loop opens a camera or stream that fails again.
+        SourceError: a source cannot be opened; once it was, the loop opens a camera or stream that fails again.
         OutputError: a sink or the live view's port cannot be had.
         OptionsError: values do not go together.
     """
 
     def __init__(self, request: ServiceRequest) -> None:
         self._request = request
-        self.is_live = is_live_address(request.source)
+        _check(request)
+        self._are_live = [is_live_address(name) for name in request.sources]
+        self.is_live = any(self._are_live)
         self.state = LoopState(on_event=EventLog().write) if request.has_log else LoopState()
         self._stop, self._reload = threading.Event(), ReloadRequest()
         self._has_begun = False
         self.url = ""
         with contextlib.ExitStack() as stack:
-            self._first: FrameSource | None = open_source(request.source, self._source_options())
+            self._first = FirstOpening([self._start(index) for index in range(len(request.sources))])
             stack.callback(self._first.close)
-            self._length, fps = self._first.length, self._first.fps
+            self._first.wait(request.loop.stall_s)
+            feeds = [self._feed(index) for index in range(len(request.sources))]
+            self._length = self._whole_length()
             self._sessions = [self._open_session()]
             stack.callback(self._sessions[0].close)
+            self._batch_limit = min(self._sessions[0].batch_limit, len(request.sources))
             labels = self._sessions[0].spec.model.labels
-            options = SinkOptions(is_live=self.is_live, segment_s=request.segment_s)
-            opened = open_sinks(request.sinks, labels, fps=fps, alpha=request.alpha, options=options)
+            options = SinkOptions(segment_s=request.segment_s)
+            opened = open_sinks(request.sinks, labels, feeds, alpha=request.alpha, options=options)
             self._sinks: list[MaskSink] = list(stack.enter_context(opened))
             self._add_view(stack)
             self._stack = stack.pop_all()
 
     @property
     def length(self) -> int | None:
-        """How many frames a file has, where that is known."""
+        """How many frames all sources have, where that is known."""
         return self._length
 
     @property
@@ -89,18 +99,20 @@ class Service:
         session = self._running
         if not session.is_on_device:
             return ""
-        done, frames = session.counters, max(session.latency.count("total"), 1)
+        runs, frames = (max(session.latency.count(stage), 1) for stage in ("total", "arrival-to-mask"))
+        done = session.counters
         figures = f"{done.bytes_in / frames / 1e6:.2f} MB in, {done.bytes_out / frames / 1e6:.2f} MB out"
         calls = f"{done.launches / frames:.1f} launches, {done.synchronisations / frames:.1f} waits"
-        return f"CUDA, a frame: {figures}, {calls}; graphs: {session.graph_state}"
+        batches = f"; frames a run of the engine: {frames / runs:.1f}" if self._batch_limit > 1 else ""
+        return f"CUDA, a frame: {figures}, {calls}; graphs: {session.graph_state}{batches}"
 
     def run(self, *, on_mask: Callable[[int], None] = lambda masks: None) -> Snapshot:
-        """Until the source ends, a signal comes, or something fails for good; see ``run_sources``."""
+        """Until the sources end, a signal comes, or something fails for good; see ``run_sources``."""
         return run_sources(
             self._next_session,
-            [Opening(name=self._request.source, is_live=self.is_live, open=self._open)],
+            [self._opening(index) for index in range(len(self._are_live))],
             self._sinks,
-            self._request.loop,
+            replace(self._request.loop, batch_limit=self._batch_limit),
             state=self.state,
             stop=self._stop,
             reload=self._reload,
@@ -120,13 +132,39 @@ class Service:
     ) -> None:
         self.close()
 
-    def _open(self) -> FrameSource:
-        """For the loop; the one that is open already comes first: a wrong name is told before anything is done."""
-        first, self._first = self._first, None
-        return first or open_source(self._request.source, self._source_options())
+    def _start(self, index: int) -> Start:
+        request, name = self._request, self._request.sources[index]
+        may_be_absent = self._are_live[index] and request.loop.reconnect and len(request.sources) > 1
+        return Start(name=name, open=lambda: self._open(name), may_be_absent=may_be_absent)
 
-    def _source_options(self) -> SourceOptions:
-        return SourceOptions(is_paced=self._request.is_paced, repeat=self._request.repeat)
+    def _opening(self, index: int) -> Opening:
+        """For the loop; what was opened at the start comes first: a wrong name is told before anything is done."""
+        name = self._request.sources[index]
+
+        def take() -> FrameSource:
+            first = self._first.take(index)
+            return self._open(name) if first is None else first
+
+        return Opening(name=name, is_live=self._are_live[index], open=take)
+
+    def _open(self, name: str) -> FrameSource:
+        """Of several sources those are paced and repeated that can be; with none, what was asked for is refused."""
+        request = self._request
+        if not can_be_played(name) and any(can_be_played(one) for one in request.sources):
+            return open_source(name)
+        # beside a camera a file stands in for one: as fast as possible, it would take the engine's time from it
+        is_paced = self.is_live and can_be_played(name) if request.is_paced is None else request.is_paced
+        return open_source(name, SourceOptions(is_paced=is_paced, repeat=request.repeat))
+
+    def _feed(self, index: int) -> Feed:
+        source = self._first.opened(index)
+        return Feed(fps=DEFAULT_FPS if source is None else source.fps, is_live=self._are_live[index])
+
+    def _whole_length(self) -> int | None:
+        sources = [self._first.opened(index) for index in range(len(self._are_live))]
+        lengths = [None if source is None else source.length for source in sources]
+        known = [length for length in lengths if length is not None]
+        return sum(known) if len(known) == len(lengths) else None
 
     def _open_session(self) -> Session:
         request = self._request
@@ -150,8 +188,15 @@ class Service:
         if not self._has_begun:
             self._has_begun = True
             return self._running
-        self._sessions = [self._running, self._open_session()]
-        return self._sessions[-1]
+        session = self._open_session()
+        if session.batch_limit < self._batch_limit:
+            session.close()
+            raise EngineError(
+                f"the new engine takes batches of {session.batch_limit}, the one that runs {self._batch_limit}",
+                "restart, or build it with the profile of that one",
+            )
+        self._sessions = [self._running, session]
+        return session
 
     @property
     def _running(self) -> Session:
@@ -183,3 +228,12 @@ class Service:
     def _health(self) -> tuple[bool, Mapping[str, object]]:
         found = health_of(self.state.snapshot(), bound_s=self._request.loop.stall_s)
         return found.is_healthy, {"reasons": list(found.reasons)}
+
+
+def _check(request: ServiceRequest) -> None:
+    check_sinks(request.sinks, sources=len(request.sources))
+    if request.smooth is not None and len(request.sources) > 1:
+        raise OptionsError(
+            f"masks of {len(request.sources)} sources cannot be steadied in one run, which has one past",
+            "leave --smooth out, or run each source by itself",
+        )

@@ -25,6 +25,7 @@ from edgeseg.spec import EngineSpec
 __all__ = ["Borrowed", "Segmented", "Session", "Smoothing", "Wanted"]
 
 DEFAULT_DEPTH = 2  # one frame in the engine while the next is prepared
+WARM_UPS = 2  # a slot on a device loads its kernels at the first frame and captures its graph at the second
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,14 @@ class Session:
         """Count anew from 0; see ``counters``."""
         self._on_device().reset_counters()
 
+    @property
+    def batch_limit(self) -> int:
+        """So many frames ``submit_batch`` takes at the input's present size, and every number below; 1 on a CPU."""
+        limit = 1
+        while self.is_on_device and any(one.takes(limit + 1, self.input_hw) for one in self.spec.profiles):
+            limit += 1
+        return limit
+
     def resize_input(self, size_hw: tuple[int, int]) -> None:
         """Let the engine take frames at another size from now on, one that its profiles allow; see ``input_hw``.
 
@@ -217,6 +226,30 @@ class Session:
         """
         form = FrameForm(pixel_format=pixel_format, colour_matrix=colour_matrix, is_full_range=is_full_range)
         self._start(list(frames), form)
+
+    def warm_up(
+        self,
+        frames: Sequence[Picture],
+        *,
+        pixel_format: PixelFormat = "BGR",
+        colour_matrix: ColourMatrix = "BT.601",
+        is_full_range: bool = False,
+    ) -> None:
+        """Take frames as ``submit_batch`` does and forget them: what is made at the first frames is there after it.
+
+        ``latency`` and ``counters`` begin anew. Masks that are smoothed go on from these frames.
+
+        Raises:
+            ShapeError, EngineError: as for ``submit_batch``.
+        """
+        for _ in range(WARM_UPS * self.depth):  # slots take turns
+            self.submit_batch(
+                frames, pixel_format=pixel_format, colour_matrix=colour_matrix, is_full_range=is_full_range
+            )
+            self.result_batch()
+        self.latency.clear()
+        if self.is_on_device:
+            self.reset_counters()
 
     def result(self, *, out: Mask | None = None) -> Mask:
         """The mask of the oldest submitted frame, as ``segment`` gives it.

@@ -92,6 +92,7 @@ class FakeSession:
         self.depth, self.latency, self.is_closed = depth, LatencyLog(), False
         self.spec = SimpleNamespace(model=SimpleNamespace(labels=labels))
         self.batches: list[int] = []
+        self.warmed: list[tuple[int, ...]] = []
         self.gate: threading.Event | None = None
         self._pending: deque[list[Any]] = deque()
         self._fails_at, self._value = fails_at, value
@@ -101,6 +102,11 @@ class FakeSession:
 
     def submit_batch(self, pictures: Sequence[Any], **form: Any) -> None:
         self._start(list(pictures), form)
+
+    def warm_up(self, pictures: Sequence[Any], **form: Any) -> None:
+        self.submit_batch(pictures, **form)
+        self.result_batch()
+        self.warmed = [picture.shape for picture in pictures]
 
     def result(self) -> np.ndarray:
         return self._masks()[0]

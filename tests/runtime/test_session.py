@@ -185,6 +185,7 @@ def test_all_that_is_wanted_comes_beside_the_mask(chain: Any) -> None:
 def test_what_needs_a_device_is_refused_on_the_cpu_with_what_to_do(chain: Any) -> None:
     frame = frames(1)[0]
     with Session(chain.fp32) as session:
+        assert session.batch_limit == 1
         assert not session.is_on_device and session.graph_state == "off: the engine runs on the CPU"
         with pytest.raises(EngineError, match="2 frames in a batch, a CPU engine takes 1: submit them one by one"):
             session.submit_batch([frame, frame])

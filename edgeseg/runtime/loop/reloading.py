@@ -1,11 +1,13 @@
-"""Own a new engine beside the running one: opened in a thread, checked, then offered. Drive no session."""
+"""Own a new engine beside the running one: opened in a thread, checked, warmed up, then offered. Make no mask."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edgeseg.errors import EngineError
+from edgeseg.runtime.device_frames import is_on_device
+from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.loop.state import LoopState
 from edgeseg.runtime.session import Session
 
@@ -49,13 +51,20 @@ class Reloader:
         """Begin with a new session, as soon as the one that is being opened is there."""
         self._is_asked = True
 
-    def offer(self, running: Session) -> Session | None:
-        """The new session where it is ready, the caller's from then on; never waits. The loop's thread only."""
+    def offer(self, running: Session, newest: Sequence[Frame] = ()) -> Session | None:
+        """The new session where it is ready, the caller's from then on; never waits. The loop's thread only.
+
+        Args:
+            running: what it is checked against.
+            newest: the frames of the last run of the engine, by which the new one is warmed up.
+        """
         with self._lock:
             ready, self._ready = self._ready, None
         if ready is None and self._is_asked and not (self._thread and self._thread.is_alive()):
             self._is_asked = False
-            self._thread = threading.Thread(target=self._open, args=(running,), name="edgeseg-reload", daemon=True)
+            self._thread = threading.Thread(
+                target=self._open, args=(running, newest), name="edgeseg-reload", daemon=True
+            )
             self._thread.start()
         return ready
 
@@ -73,9 +82,9 @@ class Reloader:
             self._thread.join(timeout_s)
         return self._thread is None or not self._thread.is_alive()
 
-    def _open(self, running: Session) -> None:
+    def _open(self, running: Session, newest: Sequence[Frame]) -> None:
         try:
-            session = self._checked(running)
+            session = self._checked(running, newest)
         except Exception as error:  # noqa: BLE001  # whatever it is, the old engine goes on, and the event says why
             self._state.reloaded(is_taken=False)
             self._state.emit("reload-refused", "error", error=str(error) or type(error).__name__)
@@ -86,11 +95,22 @@ class Reloader:
                 return
         session.close()
 
-    def _checked(self, running: Session) -> Session:
+    def _checked(self, running: Session, newest: Sequence[Frame]) -> Session:
         session = self._opener()
-        if session.spec.model.labels != running.spec.model.labels:
+        try:
+            if session.spec.model.labels != running.spec.model.labels:
+                raise EngineError(
+                    "the new engine has other classes than the one that runs",
+                    "restart, so that sinks are opened with them",
+                )
+            _warm_up(session, newest)
+        except BaseException:
             session.close()
-            raise EngineError(
-                "the new engine has other classes than the one that runs", "restart, so that sinks are opened with them"
-            )
+            raise
         return session
+
+
+def _warm_up(session: Session, newest: Sequence[Frame]) -> None:
+    """On frames in host memory alone: those on a device are their giver's again."""
+    if newest and not any(is_on_device(frame.picture) for frame in newest):
+        session.warm_up([frame.picture for frame in newest], **vars(newest[0].form))

@@ -99,6 +99,7 @@ class _Loop:
         self._flight: deque[list[Frame]] = deque()
         self._sizes: dict[int, tuple[int, ...]] = {}
         self._refused: set[int] = set()
+        self._newest: list[Frame] = []
         self._masks = 0
         self._stop, self._stopped_s = stop, math.inf
         random = Random(options.seed)  # noqa: S311  # spreads waits, guards nothing
@@ -177,6 +178,7 @@ class _Loop:
             session.latency.add("wait", (now - frame.arrived_s) * 1e3)
             self._refused.discard(frame.source)
         self._flight.append(frames)
+        self._newest = frames
 
     def _refuse(self, frame: Frame, error: ShapeError) -> None:
         if not self._is_live:
@@ -219,7 +221,7 @@ class _Loop:
     def _take_new_engine(self) -> None:
         if self._reload.take():
             self._reloader.request()
-        session = self._reloader.offer(self._session)
+        session = self._reloader.offer(self._session, self._newest)
         if session is None:
             return
         try:

@@ -55,7 +55,9 @@ class SinkWriter:
         self._thread.start()
 
     def put(self, frame: Frame, mask: Mask) -> None:
-        """Hand a mask over; one that has failed gets nothing any more. The loop's thread only."""
+        """Hand a mask over where it is the sink's; one that has failed gets none any more. The loop's thread only."""
+        if self._sink.source not in (None, frame.source):
+            return
         while not self._queue.put((frame, mask), timeout_s=POLL_S):
             if self._queue.is_cancelled:
                 return

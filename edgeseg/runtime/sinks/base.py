@@ -11,9 +11,15 @@ __all__ = ["MaskSink"]
 
 
 class MaskSink(ABC):
-    """Takes frames with their masks, in order."""
+    """Takes frames with their masks, in order.
+
+    Attributes:
+        name: what the user calls it.
+        source: the one of several sources whose frames it is given; None for all.
+    """
 
     name: str
+    source: int | None = None
 
     @abstractmethod
     def write(self, frame: Frame, mask: Mask) -> None:

@@ -1,9 +1,7 @@
-"""Own which sink a user's words mean, and that none is left open. Write nothing."""
+"""Own which sink a user's words mean. Write nothing."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgeseg.errors import OutputError
@@ -19,31 +17,12 @@ from edgeseg.runtime.sinks.video import ClassVideo, OverlayVideo
 from edgeseg.runtime.sinks.video_file import VIDEO_SUFFIXES
 from edgeseg.spec import LabelSpec
 
-__all__ = ["open_sink", "open_sinks"]
+__all__ = ["DISPLAYS", "FUNCTION", "open_sink"]
 
-NO_SINK = "none"
 CLASSES = "mask:"
 SHARED = "shm://"
 FUNCTION = "py:"
 DISPLAYS = ("display", "display://0")
-
-
-@contextlib.contextmanager
-def open_sinks(
-    names: Sequence[str], labels: LabelSpec, *, fps: float, alpha: float = 0.5, options: SinkOptions = PLAIN
-) -> Iterator[list[MaskSink]]:
-    """Open every sink that is named, ``none`` being none; those that are not closed by the end are abandoned.
-
-    Raises:
-        OutputError, MissingPackageError: as ``open_sink``; the sinks before it leave nothing.
-    """
-    with contextlib.ExitStack() as stack:
-        opened: list[MaskSink] = []
-        for name in names:
-            if name != NO_SINK:
-                opened.append(open_sink(name, labels, fps=fps, alpha=alpha, options=options))
-                stack.callback(opened[-1].abandon)
-        yield opened
 
 
 def open_sink(

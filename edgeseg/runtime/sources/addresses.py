@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, unquote
 
-from edgeseg.errors import SourceError
+from edgeseg.errors import AddressError
 from edgeseg.imaging.formats import PIXEL_FORMATS
 from edgeseg.runtime.sources.base import SourceOptions
 
@@ -73,13 +73,13 @@ def with_query(
     Returns:
         Address, options, and the values of the extra words.
     Raises:
-        SourceError: a word that is not known, or a value that is none.
+        AddressError: a word that is not known, or a value that is none.
     """
     place, _, query = address.place.partition("?")
     words = dict(parse_qsl(query, keep_blank_values=True))
     known = ("size", "fps", "format", *extra)
     if unknown := [word for word in words if word not in known]:
-        raise SourceError(f"{address.text} says '{unknown[0]}'", f"it may say {', '.join(known)}")
+        raise AddressError(f"{address.text} says '{unknown[0]}'", f"it may say {', '.join(known)}")
     others = {word: value for word, value in words.items() if word in extra}
     return replace(address, place=unquote(place)), _merged(address, options, words), others
 
@@ -88,14 +88,14 @@ def _merged(address: Address, options: SourceOptions, words: dict[str, str]) -> 
     if "size" in words:
         size = SIZE.fullmatch(words["size"])
         if size is None or "0" in size.groups():
-            raise SourceError(f"{address.text}: size is '{words['size']}'", "write it as 640x480, width first")
+            raise AddressError(f"{address.text}: size is '{words['size']}'", "write it as 640x480, width first")
         options = replace(options, size_wh=(int(size[1]), int(size[2])))
     if "fps" in words:
         options = replace(options, fps=positive(address, "fps", words["fps"]))
     if "format" in words:
         named = {one: one for one in PIXEL_FORMATS}.get(words["format"].upper())  # type: ignore[call-overload]
         if named is None:
-            raise SourceError(
+            raise AddressError(
                 f"{address.text}: format is '{words['format']}'", f"give one of {', '.join(PIXEL_FORMATS)}"
             )
         options = replace(options, pixel_format=named)
@@ -106,14 +106,14 @@ def positive(address: Address, word: str, text: str) -> float:
     """A number above 0 out of a query.
 
     Raises:
-        SourceError: it is none.
+        AddressError: it is none.
     """
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise SourceError(f"{address.text}: {word} is '{text}'", "give a number above 0")
+        raise AddressError(f"{address.text}: {word} is '{text}'", "give a number above 0")
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote
 
-from edgeseg.errors import SourceError
+from edgeseg.errors import AddressError, SourceError
 from edgeseg.runtime.sources.addresses import Address, parse_address, positive, with_query
 from edgeseg.runtime.sources.base import FrameSource, SourceOptions
 from edgeseg.runtime.sources.folder import ImageFolder
@@ -16,7 +16,7 @@ from edgeseg.runtime.sources.synthetic import SyntheticSource
 from edgeseg.runtime.sources.v4l2 import open_camera
 from edgeseg.runtime.sources.video import VideoFile, VideoStream
 
-__all__ = ["open_source"]
+__all__ = ["can_be_played", "open_source"]
 
 STREAMS = ("rtsp", "rtsps", "http", "https", "udp")
 WHAT_THERE_IS = (
@@ -34,10 +34,11 @@ def open_source(name: str, options: SourceOptions = DEFAULTS) -> FrameSource:
         options: what is asked of it; a source refuses what it cannot give.
     Raises:
         SourceError: there is no such thing, or it holds no frames.
+        AddressError: its name means nothing, whatever there is.
         MissingPackageError: the package that reads it is not installed.
     """
     address = parse_address(name)
-    if not _is_path(address) or _path(address).is_dir():
+    if not can_be_played(name):
         _refuse_playing(name, options)
     if name.isdecimal():
         return open_camera(name, Path(f"/dev/video{int(name)}"), options)
@@ -47,8 +48,19 @@ def open_source(name: str, options: SourceOptions = DEFAULTS) -> FrameSource:
         return _open_path(address, options)
     opener = OPENERS.get(address.scheme)
     if opener is None:
-        raise SourceError(f"{name} begins with {address.scheme}://, which is unknown", WHAT_THERE_IS)
+        raise AddressError(f"{name} begins with {address.scheme}://, which is unknown", WHAT_THERE_IS)
     return opener(address, options)
+
+
+def can_be_played(name: str) -> bool:
+    """Whether a source may be a video file, which alone can be paced and repeated; it need not be there.
+
+    Example:
+        >>> can_be_played("clip.mp4"), can_be_played("rtsp://camera/1"), can_be_played("-")
+        (True, False, False)
+    """
+    address = parse_address(name)
+    return _is_path(address) and not _path(address).is_dir() and not _path(address).is_char_device()
 
 
 def _open_raw(address: Address, options: SourceOptions) -> FrameSource:
@@ -74,7 +86,7 @@ def _open_v4l2(address: Address, options: SourceOptions) -> FrameSource:
 
 def _open_opencv(address: Address, options: SourceOptions) -> FrameSource:
     if not address.place.isdecimal() or options != DEFAULTS:
-        raise SourceError(f"{address.text} is none of OpenCV's cameras", "write opencv://0, without options")
+        raise AddressError(f"{address.text} is none of OpenCV's cameras", "write opencv://0, without options")
     return OpenCvCamera(address.text, int(address.place))
 
 
@@ -95,7 +107,7 @@ def _path(address: Address) -> Path:
 def _refuse_playing(name: str, options: SourceOptions) -> None:
     """What only a video file can be asked for."""
     if options.is_paced or options.repeat != 1:
-        raise SourceError(f"{name} is no video file, and is neither paced nor repeated", "leave these two out")
+        raise AddressError(f"{name} is no video file, and is neither paced nor repeated", "leave these two out")
 
 
 def _open_path(address: Address, options: SourceOptions) -> FrameSource:

@@ -246,7 +246,11 @@ def test_a_reload_swaps_between_frames_and_loses_none() -> None:
 
 @pytest.mark.parametrize(
     ("second", "why"),
-    [(EngineError("built for another GPU"), "another GPU"), (FakeSession(labels="other"), "other classes")],
+    [
+        (EngineError("built for another GPU"), "another GPU"),
+        (FakeSession(labels="other"), "other classes"),
+        (FakeSession(fails_at=0), "off the bus"),  # at its first frame, with which it is warmed up
+    ],
 )
 def test_a_new_engine_that_fails_is_refused_and_the_old_one_goes_on(second: Any, why: str) -> None:
     plays = [FakeSession(), second]
@@ -267,6 +271,21 @@ def test_a_new_engine_that_fails_is_refused_and_the_old_one_goes_on(second: Any,
     refused = [event for event in loop.state.events() if event.kind == "reload-refused"]
     assert why in str(refused[0].fields["error"])
     assert getattr(second, "is_closed", True)
+
+
+def test_a_new_engine_has_run_the_present_frames_before_it_is_taken() -> None:
+    opened: list[FakeSession] = []
+
+    def opener() -> FakeSession:
+        opened.append(FakeSession())
+        return opened[-1]
+
+    loop = Background(opener, cameras("cam"), [])
+    loop.wait_for_masks(1)
+    loop.reload.ask()
+    eventually(lambda: loop.seen().reloads == 1)
+    loop.end()
+    assert (opened[0].warmed, opened[1].warmed) == ([], [PIXELS.shape])
 
 
 def test_a_session_that_is_still_opened_at_the_end_is_closed_by_its_thread() -> None:

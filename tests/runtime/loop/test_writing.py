@@ -57,6 +57,18 @@ def test_a_sink_that_waits_loses_nothing() -> None:
     assert [one[1] for one in sink.taken] == list(range(50))
 
 
+def test_a_sink_of_one_source_gets_and_counts_its_masks_alone() -> None:
+    sink = Keeper()
+    sink.source = 1
+    desk = Desk(sink, waits=True)
+    for sequence in range(6):
+        desk.writer.put(frame_at(0.0, sequence, source=sequence % 3), MASK)
+    desk.writer.end(abandon=False)
+    assert desk.writer.join(30)
+    assert sink.taken == [(1, 1, 0), (1, 4, 0)]
+    assert (desk.seen.written, desk.seen.dropped) == (2, 0)
+
+
 def test_a_sink_that_fails_where_live_is_abandoned_and_reported() -> None:
     sink = Keeper(fails_at=1)
     desk = Desk(sink)

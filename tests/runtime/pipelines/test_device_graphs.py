@@ -43,6 +43,13 @@ def test_every_slot_has_graphs_of_its_own(session_lab: Any) -> None:
     assert found == [(0, 0), (0, 0), (1, 1), (1, 1), (1, 0), (1, 0)]
 
 
+def test_a_warm_session_launches_its_graphs_from_the_first_frame_on_and_has_counted_nothing(session_lab: Any) -> None:
+    with Session(engine_on(session_lab(), slots=2)) as session:
+        session.warm_up([frame_of()])
+        assert (session.latency.stages(), session.counters.launches) == ((), 0)
+        assert [launches(session, frame_of(number)) for number in range(3)] == [(1, 0)] * 3
+
+
 def test_frames_of_two_forms_keep_a_graph_each(session_lab: Any) -> None:
     with Session(engine_on(session_lab(), slots=1)) as session:
         forms: list[tuple[Any, dict[str, Any]]] = [

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +21,7 @@ from edgeseg.imaging.overlay import Overlay
 from edgeseg.imaging.postprocess import MaskMaker
 from edgeseg.imaging.preprocess import Preprocessor
 from edgeseg.runtime.session import Session, Wanted
+from edgeseg.spec import ProfileSpec
 
 SEEDS = st.integers(0, 2**32 - 1)
 #: the lab's fixture makes a new device for each example
@@ -210,6 +212,19 @@ def test_cameras_of_different_sizes_go_through_in_one_batch(
             assert all(map(np.array_equal, found, [mask_of(one, pixel_format="YUYV") for one in frames[:count]]))
             assert len(found) == count
     assert_nothing_is_left(lab)
+
+
+def test_the_batch_limit_is_what_profiles_take_at_the_present_size(session_lab: Any) -> None:
+    lab = session_lab()
+    with Session(engine_on(lab)) as session:
+        assert session.batch_limit == 1
+    pair = ProfileSpec(minimum=(1, *SIZE_HW), optimum=(1, *SIZE_HW), maximum=(2, *SIZE_HW))
+    four = ProfileSpec(minimum=(4, 8, 8), optimum=(4, *SIZE_HW), maximum=(9, *SIZE_HW))
+    small = ProfileSpec(minimum=(3, 8, 8), optimum=(3, 8, 8), maximum=(3, 8, 8))
+    with Session(engine_on(lab, spec=msgspec.structs.replace(spec_of(), profiles=(pair, four, small)))) as session:
+        assert session.batch_limit == 2, "no profile takes 3 at that size"
+        session.resize_input((8, 8))
+        assert session.batch_limit == 1, "2 are not taken there"
 
 
 def test_a_batch_that_no_profile_takes_is_refused_and_the_session_goes_on(session_lab: Any) -> None:

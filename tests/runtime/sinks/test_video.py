@@ -9,7 +9,7 @@ import pytest
 
 from edgeseg.errors import OptionsError, OutputError, ShapeError
 from edgeseg.runtime.frames import Frame
-from edgeseg.runtime.sinks import OverlayVideo, SinkOptions, open_sink, open_sinks
+from edgeseg.runtime.sinks import Feed, OverlayVideo, SinkOptions, open_sink, open_sinks
 
 av = pytest.importorskip("av")
 LIVE = SinkOptions(is_live=True)
@@ -252,7 +252,8 @@ def test_an_abandoned_or_empty_batch_video_leaves_nothing(labels: Any, make: Any
 
 
 def test_none_is_no_sink_and_open_sinks_are_abandoned_unless_closed(labels: Any, tmp_path: Path) -> None:
-    with open_sinks(["none", str(tmp_path / "a.mp4")], labels, fps=25) as opened:
+    feeds = [Feed(fps=25, is_live=False)]
+    with open_sinks(["none", str(tmp_path / "a.mp4")], labels, feeds) as opened:
         assert [sink.name for sink in opened] == [str(tmp_path / "a.mp4")]
         assert len(list(tmp_path.iterdir())) == 1
     assert list(tmp_path.iterdir()) == []
