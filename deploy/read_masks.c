@@ -2,7 +2,7 @@
  *
  *     cc -O2 -o read_masks deploy/read_masks.c && ./read_masks masks 10
  *
- * The layout is told in edgeseg/runtime/shared_memory.py. Nothing is copied: what was read counts
+ * The layout is told in edgeseg/runtime/shared_ring.py. Nothing is copied: what was read counts
  * only if the slot's guard is the same afterwards.
  */
 #include <fcntl.h>
@@ -19,7 +19,7 @@ struct ring { uint64_t magic, slots, slot_bytes, published, is_ended, writer, re
 struct slot {
     uint64_t guard, sequence, captured_ns, arrived_ns, width, height, pitch, data_bytes, source;
     char format[16];
-    uint64_t reserved[5];
+    uint64_t colour, reserved[4];
     uint8_t data[];
 };
 _Static_assert(sizeof(struct ring) == 128 && sizeof(struct slot) == 128, "headers are 128 bytes");
@@ -32,7 +32,10 @@ static const struct ring *map(const char *name, struct stat *status) {
     const struct ring *ring = mmap(NULL, (size_t)status->st_size, PROT_READ, MAP_SHARED, file, 0);
     close(file);
     if (ring == MAP_FAILED) { perror(path); exit(1); }
-    if (memcmp(&ring->magic, "EDGEMSK1", 8) != 0) { fprintf(stderr, "%s holds no masks\n", path); exit(1); }
+    if ((size_t)status->st_size < sizeof *ring || memcmp(&ring->magic, "EDGESHM2", 8) != 0) {
+        fprintf(stderr, "%s is not laid out as EDGESHM2: run the edgeseg that this program was compiled for\n", path);
+        exit(1);
+    }
     return ring;
 }
 
@@ -50,6 +53,7 @@ static int count(const struct ring *ring, uint64_t number, uint64_t pixels[256],
         (const void *)((const char *)ring + sizeof *ring + (number - 1) % ring->slots * ring->slot_bytes);
     if (__atomic_load_n(&slot->guard, __ATOMIC_ACQUIRE) != 2 * number) return 0;
     *head = *slot;
+    if (strncmp(head->format, "MASK", sizeof head->format) != 0) { fprintf(stderr, "it holds frames\n"); exit(1); }
     if (head->data_bytes > ring->slot_bytes - sizeof *slot || head->pitch * head->height > head->data_bytes) return 0;
     memset(pixels, 0, 256 * sizeof *pixels);
     for (uint64_t y = 0; y < head->height; y++)

@@ -86,7 +86,7 @@ def test_a_reader_that_missed_the_last_picture_of_a_smaller_ring_waits_for_the_n
     publish(writer, 0)
     reader = SharedReader(name)
     publish(writer, 1)
-    writer._ring_for(1 << 20)  # the moment between the new ring and its first picture
+    writer._ring_for(1 << 16)  # the moment between the new ring and its first picture
     late = SharedReader(name)
     assert late.newest() is None
     got = reader.newest()  # out of the ring that it has open
@@ -177,9 +177,17 @@ def test_what_is_not_there_or_of_another_kind_is_told(name: str) -> None:
     with pytest.raises(SourceError, match="start its writer first"):
         SharedReader(name)
     path = shared_path(name, error=SourceError)
-    for content in (b"", b"x" * 500):
+    for content, message in (
+        (b"", "holds no pictures"),
+        (b"x" * 500, "holds no pictures"),
+        (b"EDGEMSK1" + bytes(500), r"masks as an older edgeseg lays them out \(EDGEMSK1\), not EDGESHM2"),
+        (b"EDGESEG1" + bytes(500), r"frames as an older edgeseg lays them out \(EDGESEG1\), not EDGESHM2"),
+        (b"EDGESHM3" + bytes(500), "laid out in version 3, this edgeseg reads 2"),
+        (b"EDGESHM2" + bytes(500), "its header tells"),
+        (b"EDGESHM2" + np.array([4, 1 << 20], np.uint64).tobytes() + bytes(500), "its header tells 4194432 in 4 slots"),
+    ):
         path.write_bytes(content)
-        with pytest.raises(SourceError, match="holds no pictures"):
+        with pytest.raises(SourceError, match=message):
             SharedReader(name)
     path.unlink()
 
@@ -199,7 +207,7 @@ except OutputError as error:
 writer.close()
 """
     done = subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, capture_output=True, text=True)
-    assert re.match(rf"/dev/shm/{name} cannot be written \(File too large\): free space", done.stdout)
+    assert re.match(rf"/dev/shm/{name} finds no room for \d{{7}} bytes \(File too large\): free some", done.stdout)
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")

@@ -1,15 +1,13 @@
-"""Own masks in shared memory, for another process. The layout is runtime/shared_memory.py's."""
+"""Own masks in shared memory, for another process. The layout is runtime/shared_ring.py's."""
 
 from __future__ import annotations
 
 from edgeseg.imaging.postprocess import Mask
 from edgeseg.runtime.frames import Frame
-from edgeseg.runtime.shared_memory import SharedWriter
+from edgeseg.runtime.shared_memory import MASK_FORM, SharedWriter
 from edgeseg.runtime.sinks.base import MaskSink
 
-__all__ = ["MASK_FORM", "SharedMasks"]
-
-MASK_FORM = "MASK"
+__all__ = ["SharedMasks"]
 
 
 class SharedMasks(MaskSink):

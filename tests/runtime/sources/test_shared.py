@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from edgeseg.runtime.sources import SourceOptions
 from edgeseg.runtime.sources.shared import SharedSource, SharedWriter
 from edgeseg.runtime.sources.synthetic import SyntheticSource
 
+ROOT = Path(__file__).parents[3]
 IMPATIENT = SourceOptions(read_timeout_s=0.4)
 
 
@@ -91,13 +93,54 @@ while True:
 def test_a_writer_that_begins_anew_or_leaves_ends_the_source(tmp_path: Path, writer: SharedWriter) -> None:
     patient = SourceOptions(read_timeout_s=20)
     with source_of(tmp_path, patient) as source:
-        other = SharedWriter("cam", picture_bytes=64, folder=tmp_path)
+        (tmp_path / "cam").unlink()
+        other = SharedWriter("cam", folder=tmp_path)
         with pytest.raises(SourceError, match="its writer began anew"):
             list(source)
     with source_of(tmp_path, patient) as source:
         other.close()
         with pytest.raises(SourceError, match="its writer took it away"):
             list(source)
+
+
+def test_frames_that_grow_are_followed(tmp_path: Path, writer: SharedWriter) -> None:
+    with source_of(tmp_path) as source:
+        frames = iter(source)
+        for sequence, side in enumerate((8, 300, 20)):
+            writer.write(np.full((side, side), 7, np.uint8), FrameForm(pixel_format="GRAY8"), sequence=sequence)
+            frame = next(frames)
+            assert (frame.sequence, frame.size_hw) == (sequence, (side, side))
+
+
+def test_a_warm_source_allocates_nothing_large(tmp_path: Path, writer: SharedWriter) -> None:
+    picture, peaks = np.zeros((48, 64, 3), np.uint8), []
+    with source_of(tmp_path) as source:
+        frames = iter(source)
+        for sequence in range(6):
+            tracemalloc.start()
+            writer.write(picture, FrameForm(), sequence=sequence)
+            next(frames)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert max(peaks[3:]) < picture.nbytes  # all small objects together
+
+
+def test_a_source_that_is_let_go_holds_no_file(tmp_path: Path, writer: SharedWriter) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for is_read in (False, True):
+        with source_of(tmp_path) as source:
+            writer.write(np.zeros((2, 2), np.uint8), FrameForm(pixel_format="GRAY8"), sequence=0)
+            if is_read:
+                next(iter(source))
+        del source  # with it goes the mapping, which holds the file as well
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_masks_are_no_frames(tmp_path: Path, writer: SharedWriter) -> None:
+    mask = np.zeros((2, 2), np.uint8)
+    writer.publish([mask], size_wh=(2, 2), form="MASK", sequence=0, arrived_s=1.0)
+    with source_of(tmp_path) as source, pytest.raises(SourceError, match="holds 'MASK', no frame"):
+        next(iter(source))
 
 
 def test_closing_from_another_thread_ends_a_waiting_read(tmp_path: Path, writer: SharedWriter) -> None:
@@ -118,59 +161,27 @@ def test_memory_that_holds_something_else_is_refused(tmp_path: Path) -> None:
             source_of(tmp_path)
 
 
-def test_a_frame_too_large_for_its_slot_is_refused(writer: SharedWriter) -> None:
-    with pytest.raises(OutputError, match="room for 12288 bytes, the frame has 90000"):
-        writer.write(np.zeros((300, 300), np.uint8), FrameForm(pixel_format="GRAY8"), sequence=0)
-
-
-C_WRITER = r"""
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
-#include <unistd.h>
-struct head { char magic[8]; uint32_t slots, slot_bytes; uint64_t frames; char room[40]; };
-struct slot { uint64_t lock, sequence, captured_ns; uint32_t width, height, pitch, format, flags; char room[20]; };
-int main(int argc, char **argv) {
-    const uint32_t slot_bytes = sizeof(struct slot) + 4 * 16;
-    int file = open(argv[1], O_RDWR | O_CREAT, 0644);
-    if (file < 0 || flock(file, LOCK_EX) || ftruncate(file, sizeof(struct head) + 2 * slot_bytes)) return 1;
-    char *memory = mmap(0, sizeof(struct head) + 2 * slot_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    struct head *head = (struct head *)memory;
-    memcpy(head->magic, "EDGESEG1", 8);
-    head->slots = 2;
-    head->slot_bytes = slot_bytes;
-    rename(argv[1], argv[2]);
-    struct slot *slot = (struct slot *)(memory + sizeof *head);
-    __atomic_store_n(&slot->lock, 1, __ATOMIC_SEQ_CST);
-    slot->sequence = 7;
-    slot->captured_ns = 1500000000;
-    slot->width = 3; slot->height = 4; slot->pitch = 16; slot->format = 4;
-    for (int i = 0; i < 4 * 16; i++) ((uint8_t *)(slot + 1))[i] = i;
-    __atomic_store_n(&slot->lock, 2, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&head->frames, 1, __ATOMIC_SEQ_CST);
-    puts("ready");
-    fflush(stdout);
-    return getchar() == 'x';
-}
-"""
-
-
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
-def test_a_program_in_c_can_write(tmp_path: Path) -> None:
-    (tmp_path / "writer.c").write_text(C_WRITER)
-    subprocess.run(["gcc", "-Wall", "-Wno-unused", "-o", tmp_path / "writer", tmp_path / "writer.c"], check=True)
-    words = [tmp_path / "writer", tmp_path / ".cam", tmp_path / "cam"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_a_program_in_c_writes_frames(tmp_path: Path) -> None:
+    program, name = tmp_path / "write_frames", f"edgeseg-test-c-{os.getpid()}"
+    code = ROOT / "deploy" / "write_frames.c"
+    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-O2", "-o", program, code], check=True)
+    with subprocess.Popen([program, name, "50", "40", "1000000"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        process.stdout.readline()
-        with source_of(tmp_path) as source:
-            frame = next(iter(source))
-        process.kill()
-    assert (frame.sequence, frame.captured_s, frame.size_hw) == (7, 1.5, (4, 3))
-    np.testing.assert_array_equal(planes_of(frame.picture, "GRAY8")[0], np.arange(64).reshape(4, 16)[:, :3])
+        assert process.stdout.readline() == "ready\n"
+        with SharedSource("shm://c", name, SourceOptions(read_timeout_s=20)) as source:
+            frames = iter(source)
+            for frame in itertools.islice(frames, 4):
+                (plane,) = planes_of(frame.picture, "GRAY8")
+                assert (plane.shape, plane.min(), plane.max()) == ((40, 50), *[frame.sequence % 256] * 2)
+                assert frame.captured_s is not None
+                assert frame.captured_s <= frame.arrived_s
+            with pytest.raises(OutputError, match="written by another process"):
+                SharedWriter(name)
+            process.terminate()
+            with pytest.raises(SourceError, match="its writer took it away"):
+                list(frames)
+    assert process.returncode == 0
 
 
 def test_shared_memory_of_the_system_is_the_default() -> None:
