@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import struct
 import subprocess
@@ -88,6 +89,21 @@ def test_the_live_view_of_two_sources_is_served_with_metrics_and_health(chain: A
     os.kill(process.pid, signal.SIGTERM)
     process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
+
+
+def test_several_sources_have_their_own_sinks_and_share_others_as_the_page_says(
+    edgeseg: Any, chain: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("av")
+    page = (Path(__file__).parents[2] / "docs" / "run.md").read_text().replace("\\\n", " ")
+    words = shlex.split(next(line for line in page.splitlines() if "'overlay-{source}.mp4'" in line))
+    for suffix in ("", ".json"):
+        (tmp_path / f"net.engine{suffix}").write_bytes(Path(f"{chain.fp32}{suffix}").read_bytes())
+    done = edgeseg(*words[1:], "--no-stats")
+    assert done.returncode == 0, done.stderr
+    assert "90 masks, 0 frames dropped" in done.stdout and "frames=60: 60 masks, 0 frames lost" in done.stdout
+    assert {"overlay-0.mp4", "overlay-1.mp4"} < {path.name for path in tmp_path.iterdir()}
+    assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 90
 
 
 def test_frames_above_the_rate_are_dropped_and_counted(edgeseg: Any, chain: Any, clip: Path) -> None:
