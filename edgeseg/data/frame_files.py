@@ -11,8 +11,11 @@ from typing import Any
 from edgeseg.data.bad_files import BadFiles
 from edgeseg.errors import DataError
 from edgeseg.files import read_file
+from edgeseg.imaging.colours import as_bgr
+from edgeseg.imaging.decoded import FramePictures, decoded_frames
 from edgeseg.imaging.images import IMAGE_SUFFIXES, list_images, read_image
 from edgeseg.imaging.preprocess import Frame
+from edgeseg.packages import require
 
 __all__ = ["FrameFiles", "ImageFiles", "VideoFile", "open_frames"]
 
@@ -54,10 +57,13 @@ class ImageFiles(FrameFiles):
 
 
 class VideoFile(FrameFiles):
-    """Every n-th frame of a video, decoded by OpenCV.
+    """Every n-th frame of a video, decoded as the runtime decodes it: same planes, matrix and range.
+
+    What cannot be decoded is left out and told at the end; its place in the count stays.
 
     Raises:
-        DataError: it is no video that OpenCV opens.
+        DataError: it is no video that PyAV opens.
+        MissingPackageError: PyAV is not installed.
     """
 
     kind = "frame"
@@ -65,56 +71,71 @@ class VideoFile(FrameFiles):
     def __init__(self, path: Path, every: int) -> None:
         self._path, self._every, self.files = path, every, (path,)
         self._read: int | None = None
-        capture = self._open()
-        import cv2
-
-        self._told = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        capture.release()
+        self._pictures = FramePictures()
+        with self._opened() as container:
+            self._told = container.streams.video[0].frames
 
     def __len__(self) -> int:
-        """What the last whole reading gave; before one what the container tells, or counting where it tells none."""
+        """What the last whole reading gave; before one what the container tells, or its packets where it tells none."""
         if self._read is not None:
             return self._read
-        frames = self._told if self._told > 0 else self._counted
-        return -(-frames // self._every)
+        return -(-(self._told or self._packets) // self._every)
 
     def read(self, bad: BadFiles) -> Iterator[Frame]:
-        capture, index, given = self._open(), 0, 0
-        try:
-            while capture.grab():  # decodes, and leaves out the conversion to BGR
-                if index % self._every == 0:
-                    frame = bad.tried(given + 1, self._path, partial(self._retrieve, capture))
-                    given += frame is not None
-                    if frame is not None:
-                        yield frame
-                index += 1
-        finally:
-            capture.release()
-        if 0 < index < self._told:
-            bad.skipped.append((self._path, f"ended after {index} of {self._told} frames"))
+        index, lost, given = 0, 0, 0
+        for decoded in self._decoded():
+            if decoded is None:
+                lost += 1
+            elif index % self._every == 0:
+                given += 1
+                yield self._pixels(decoded)
+            index += 1
+        if 0 < index - lost < max(self._told, index):
+            bad.skipped.append((self._path, self._loss(index, lost)))
         self._read = given
 
+    def _decoded(self) -> Iterator[Any]:
+        """Every frame in order, None for one that is lost; a file that breaks off ends there."""
+        errors = require("av").FFmpegError
+        with self._opened() as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            packets = container.demux(stream)
+            while True:
+                try:
+                    packet = next(packets, None)
+                except errors:
+                    return
+                if packet is None:
+                    return
+                yield from decoded_frames(packet)
+
+    def _loss(self, index: int, lost: int) -> str:
+        if index < self._told:
+            return f"ended after {index - lost} of {self._told} frames"
+        return f"{lost} of {index} frames cannot be decoded"
+
+    def _pixels(self, decoded: Any) -> Frame:
+        picture, form = self._pictures.picture_of(decoded)
+        pixels = as_bgr(picture, form)
+        return pixels.copy() if pixels.base is not None else pixels  # a view of the decoder's own
+
     @cached_property
-    def _counted(self) -> int:
-        capture, count = self._open(), 0
-        while capture.grab():
-            count += 1
-        capture.release()
-        return count
+    def _packets(self) -> int:
+        with self._opened() as container:
+            return sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
 
-    def _open(self) -> Any:
-        import cv2
-
-        capture = cv2.VideoCapture(str(self._path))
-        if not capture.isOpened():
-            raise DataError(f"{self._path} cannot be opened as a video", KINDS)
-        return capture
-
-    def _retrieve(self, capture: Any) -> Frame:
-        is_there, frame = capture.retrieve()
-        if not is_there:
-            raise DataError(f"a frame of {self._path} cannot be decoded", "copy or record it again")
-        return frame  # type: ignore[no-any-return]
+    def _opened(self) -> Any:
+        """The container, its own context manager."""
+        av = require("av")
+        try:
+            container = av.open(f"file:{self._path}", metadata_errors="replace")
+        except (av.FFmpegError, ValueError) as error:  # ValueError: a name that is no text
+            raise DataError(f"{self._path} cannot be opened as a video ({error})", KINDS) from error
+        if not container.streams.video:
+            container.close()
+            raise DataError(f"{self._path} holds no video", KINDS)
+        return container
 
 
 def open_frames(source: Path, every: int) -> FrameFiles:
@@ -130,7 +151,7 @@ def open_frames(source: Path, every: int) -> FrameFiles:
         raise DataError(f"{source} is not there", KINDS)
     if source.suffix.lower() in LIST_SUFFIXES:
         return ImageFiles(_listed(source)[::every])
-    if source.suffix.lower() in IMAGE_SUFFIXES:  # OpenCV would take it, and its neighbours, for a video
+    if source.suffix.lower() in IMAGE_SUFFIXES:  # a decoder would take it for a video of one frame
         raise DataError(f"{source} is one image", KINDS)
     if source.stat().st_size == 0:
         raise DataError(f"{source} is empty (0 bytes)", KINDS)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.errors import ShapeError, SourceError
+from edgeseg.imaging.decoded import FramePictures
 from edgeseg.imaging.formats import FrameForm, Picture, picture_view
 from edgeseg.packages import require
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.sources import v4l2_api as api
 from edgeseg.runtime.sources.base import DEFAULT_FPS, SourceOptions, WakeableSource
-from edgeseg.runtime.sources.decoded import FramePictures
 from edgeseg.runtime.sources.v4l2_modes import MJPG, RAW, choose_mode, list_modes
 
 __all__ = ["V4l2Source", "open_camera"]

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from edgeseg.errors import SourceError
+from edgeseg.imaging.decoded import FramePictures, decoded_frames
 from edgeseg.packages import require
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.sources.addresses import without_password
 from edgeseg.runtime.sources.base import DEFAULT_FPS, FrameSource, SourceOptions
 from edgeseg.runtime.sources.boxes import is_cut_short
 from edgeseg.runtime.sources.clocks import Pace, StreamClock
-from edgeseg.runtime.sources.decoded import FramePictures
 
 __all__ = ["VideoFile", "VideoSource", "VideoStream"]
 
@@ -107,20 +107,15 @@ class VideoSource(FrameSource):
                 return
             yield packet
 
-    def _decoded(self, packet: Any) -> list[Any]:
+    def _decoded(self, packet: Any) -> list[Any | None]:
         with self._reading:
-            if self._closed.is_set():
-                return []
-            try:
-                return list(packet.decode())
-            except self._av.error.InvalidDataError:
-                self._lose()
-                return []
+            return [] if self._closed.is_set() else decoded_frames(packet)
 
     def _good_frames(self, packet: Any) -> Iterator[Frame]:
         for decoded in self._decoded(packet):
-            if decoded.is_corrupt:
-                self._lose()
+            if decoded is None:
+                self.corrupt += 1
+                self._sequence += 1
                 continue
             picture, form = self._pictures.picture_of(decoded)
             sequence, self._sequence, self._good = self._sequence, self._sequence + 1, self._good + 1
@@ -133,10 +128,6 @@ class VideoSource(FrameSource):
                 captured_s=captured_s,
                 name=f"{sequence:06d}",
             )
-
-    def _lose(self) -> None:
-        self.corrupt += 1
-        self._sequence += 1
 
 
 class VideoFile(VideoSource):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgeseg.imaging.colours import as_bgr
+from edgeseg.imaging.decoded import FramePictures
 from edgeseg.imaging.formats import FrameForm, planes_of
-from edgeseg.runtime.sources.decoded import FramePictures
 
 av = pytest.importorskip("av")
 

@@ -1,4 +1,4 @@
-"""Own how a frame that PyAV decoded is read: its planes as they lie, its colours as it tells them. Decode nothing."""
+"""Own what PyAV decodes: whole frames or lost ones, planes as they lie, colours as they are told. Open nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from edgeseg.imaging.formats import ColourMatrix, FrameForm, Picture, PixelFormat, picture_view
 from edgeseg.packages import require
 
-__all__ = ["FramePictures"]
+__all__ = ["FramePictures", "decoded_frames"]
 
 #: FFmpeg's formats that pre-processing takes as they are; yuvj: the same in full range; the 0 of bgr0 is not read
 TAKEN: dict[str, PixelFormat] = {
@@ -19,6 +19,19 @@ HALVED = ("I420", "NV12")
 #: AVColorSpace (libavutil/pixfmt.h); 2 is "unspecified", which OpenCV and swscale read as BT.601
 MATRICES: dict[int, ColourMatrix] = {1: "BT.709", 2: "BT.601", 5: "BT.601", 6: "BT.601"}
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+
+
+def decoded_frames(packet: Any) -> list[Any | None]:
+    """The frames that a packet completes, in order; None for each that is lost: not decoded, or with damage in it.
+
+    Args:
+        packet: an ``av.Packet`` of a demuxed stream.
+    """
+    try:
+        decoded = packet.decode()
+    except require("av").error.InvalidDataError:
+        return [None]
+    return [None if frame.is_corrupt else frame for frame in decoded]
 
 
 class FramePictures:
