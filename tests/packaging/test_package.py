@@ -118,7 +118,8 @@ def test_the_wheel_carries_data_checkpoint_and_templates_once(dist: Path) -> Non
         assert sum(name.endswith(ending) for name in names) == count
     assert {"edgeseg/py.typed", "edgeseg/calib_data/manifest.json"} <= set(names)
     assert [name for name in names if name.endswith(".html.j2")]
-    assert {f"edgeseg/runtime/live/page/live.{kind}" for kind in ("html", "js", "css")} <= set(names)
+    page = (PACKAGE / "runtime" / "live" / "page").iterdir()
+    assert {f"edgeseg/runtime/live/page/{path.name}" for path in page} <= set(names)
     assert [name for name in names if name.endswith("/LICENSE")]
 
 

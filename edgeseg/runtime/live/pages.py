@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Pages"]
 
+SCRIPTS = ("live.js", "page.js", "picture.js", "plots.js", "state.js")
 FILES = {
     "/": ("live.html", "text/html"),
-    "/live.js": ("live.js", "text/javascript"),
     "/live.css": ("live.css", "text/css"),
+    **{f"/{name}": (name, "text/javascript") for name in SCRIPTS},
 }
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 MESSAGE_BYTES = 256  # a viewer says {"shown":1} or {"source":1}

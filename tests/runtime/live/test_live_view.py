@@ -17,6 +17,7 @@ from live_lab import LABELS, SIZE_HW, TOKEN, Shown, frame_of, live_view, mask_of
 
 from edgeseg.errors import MissingPackageError, OptionsError, OutputError, ShapeError
 from edgeseg.runtime.live import LiveHooks, LiveOptions, LiveView, parse_address
+from edgeseg.runtime.live.pages import FILES
 
 aiohttp = pytest.importorskip("aiohttp")
 DEADLINE_S = 20.0
@@ -312,7 +313,7 @@ def test_every_answer_carries_the_headers_that_keep_strangers_out() -> None:
 
 def test_the_page_asks_nobody_else() -> None:
     with live_view() as view:
-        for path in ("/", "/live.js", "/live.css"):
+        for path in FILES:
             status, body, _ = asyncio.run(ask(view, path))
             assert status == 200
             assert b"http://" not in body
