@@ -12,7 +12,17 @@ from collections.abc import Sequence
 
 import pytest
 
-__all__ = ["SIZE_WH", "HttpSender", "RtspServer", "Sender", "UdpSender", "free_port", "needs_ffmpeg", "needs_rtsp"]
+__all__ = [
+    "SIZE_WH",
+    "HttpSender",
+    "RtspServer",
+    "Sender",
+    "UdpSender",
+    "free_port",
+    "needs_ffmpeg",
+    "needs_gstreamer",
+    "needs_rtsp",
+]
 
 SIZE_WH = (320, 240)
 SYSTEM_PYTHON = "/usr/bin/python3"  # Debian's GStreamer belongs to it
@@ -54,6 +64,10 @@ class Sender:
             self._words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
+    def restart(self) -> None:
+        """Start while a client tries to connect; return when it is back, or sooner where that cannot be seen."""
+        Sender.start(self)
+
     def kill(self) -> None:
         """As a pulled plug: without a farewell."""
         if self._process is not None:
@@ -80,6 +94,9 @@ class RtspServer(Sender):
     def start(self) -> None:
         super().start()
         wait_for_port(self._port)
+
+    def restart(self) -> None:
+        self.start()
 
 
 class HttpSender(Sender):
@@ -150,5 +167,20 @@ def has_rtsp() -> bool:
     )
 
 
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg: scripts/install_servers.sh")
+@functools.cache
+def has_gstreamer() -> bool:
+    """Whether Debian's GStreamer can be asked for frames."""
+    asked = "import gi; [gi.require_version(one, '1.0') for one in ('Gst', 'GstApp', 'GstVideo')]"
+    element = "from gi.repository import Gst; Gst.init(None); assert Gst.ElementFactory.find('videotestsrc')"
+    words = [SYSTEM_PYTHON, "-c", f"{asked}; {element}"]
+    return bool(shutil.which(SYSTEM_PYTHON)) and subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+
+def has_ffmpeg() -> bool:
+    """Whether ffmpeg can be called."""
+    return shutil.which("ffmpeg") is not None
+
+
+needs_ffmpeg = pytest.mark.skipif(not has_ffmpeg(), reason="ffmpeg: scripts/install_servers.sh")
 needs_rtsp = pytest.mark.skipif(not has_rtsp(), reason="GStreamer's RTSP server: scripts/install_servers.sh")
+needs_gstreamer = pytest.mark.skipif(not has_gstreamer(), reason="GStreamer for Python: scripts/install_servers.sh")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import re
 import select
-import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from edgeseg.errors import OutputError
 from edgeseg.imaging.postprocess import Mask
 from edgeseg.imaging.preprocess import Frame as Pixels
 from edgeseg.runtime.frames import Frame
+from edgeseg.runtime.gstreamer_process import START_S, end_process, start_process
 from edgeseg.runtime.sinks.base import MaskSink
 from edgeseg.runtime.sinks.painting import Painter
 from edgeseg.runtime.sinks.rtsp_child import HEAD
@@ -29,9 +27,8 @@ __all__ = ["RTSP_SCHEME", "RtspStream"]
 
 RTSP_SCHEME = "rtsp-out://"
 LOOPBACK = "127.0.0.1"
-SYSTEM_PYTHON = "/usr/bin/python3"  # Debian's GStreamer belongs to it
 PACKAGES = "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly gstreamer1.0-rtsp"
-START_S, STALL_S, END_S = 20.0, 5.0, 5.0
+STALL_S, END_S = 5.0, 5.0
 
 
 class RtspStream(MaskSink):
@@ -79,7 +76,7 @@ class RtspStream(MaskSink):
     def close(self) -> None:
         child, self._child = self._child, None
         if child is not None:
-            _end(child)
+            end_process(child, END_S)
 
     def abandon(self) -> None:
         self.close()
@@ -89,29 +86,16 @@ def _start(name: str) -> subprocess.Popen[bytes]:
     found = re.fullmatch(r"rtsp-out://([^:/\s]*):(\d{1,5})(/\S+)", name)
     if found is None:
         raise OutputError(f"{name} is no address to serve", "write rtsp-out://:8554/live")
-    words = [_python(), "-I", str(Path(__file__).with_name("rtsp_child.py")), found[1] or LOOPBACK, found[2], found[3]]
-    # a session of its own: Ctrl-C is for the loop, which ends the stream in its turn
-    child = subprocess.Popen(
-        words,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        bufsize=0,
-    )
+    script, words = Path(__file__).with_name("rtsp_child.py"), (found[1] or LOOPBACK, found[2], found[3])
+    child = start_process(script, *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     said = _first_line(child)
     if said != "ready":
-        _end(child)
+        end_process(child, END_S)
         raise OutputError(
             f"{name}: {said or 'its server does not start'}", f"apt-get install {PACKAGES}, or take another port"
         )
     os.set_blocking(_pipe(child), False)
     return child
-
-
-def _python() -> str:
-    """The Python that has gi: this one, else the system's."""
-    return sys.executable if importlib.util.find_spec("gi") else shutil.which(SYSTEM_PYTHON) or sys.executable
 
 
 def _first_line(child: subprocess.Popen[bytes]) -> str:
@@ -135,16 +119,3 @@ def _send(child: subprocess.Popen[bytes], data: bytes | memoryview) -> None:
             raise TimeoutError("the pipe is full")
         with contextlib.suppress(BlockingIOError):
             left = left[os.write(pipe, left) :]
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Its input's end ends it; what hangs is killed."""
-    for pipe in (child.stdin, child.stdout):
-        if pipe is not None:
-            with contextlib.suppress(OSError):
-                pipe.close()
-    try:
-        child.wait(END_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()

@@ -13,8 +13,10 @@ from edgeseg.runtime.sources.base import SourceOptions
 __all__ = ["Address", "is_live_address", "parse_address", "with_query", "without_password"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
-LIVE_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "v4l2", "csi", "opencv", "shm")
+LIVE_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "v4l2", "csi", "gst", "opencv", "shm")
+FILE_ELEMENTS = ("filesrc", "multifilesrc", "splitmuxsrc")
 USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
+PROPERTY = re.compile(r"(?<=user-pw=)\S+")  # of GStreamer's rtspsrc, souphttpsrc
 SIZE = re.compile(r"(\d+)x(\d+)")
 
 
@@ -39,11 +41,21 @@ def is_live_address(text: str) -> bool:
     Example:
         >>> is_live_address("rtsp://camera/1"), is_live_address("clip.mp4"), is_live_address("0")
         (True, False, True)
+        >>> is_live_address("gst://v4l2src ! videoconvert"), is_live_address("gst://filesrc location=a.mp4 ! decodebin")
+        (True, False)
     """
     address = parse_address(text)
+    if address.scheme == "gst":
+        return not _begins_with_a_file(address.place)
     if address.scheme == "test":
         return with_query(address, SourceOptions(), extra=("frames",))[1].fps is not None
     return address.scheme in LIVE_SCHEMES or text.isdecimal() or text.startswith("/dev/video")
+
+
+def _begins_with_a_file(pipeline: str) -> bool:
+    """By its first element; videotestsrc counts as a file where it is not told otherwise, as GStreamer has it."""
+    element, *properties = pipeline.partition("!")[0].split() or [""]
+    return element in FILE_ELEMENTS or (element == "videotestsrc" and "is-live=true" not in properties)
 
 
 def parse_address(text: str) -> Address:
@@ -118,10 +130,10 @@ def positive(address: Address, word: str, text: str) -> float:
 
 
 def without_password(text: str) -> str:
-    """A text without the user and password of the addresses in it.
+    """A text without the user and password of the addresses and pipelines in it.
 
     Example:
         >>> without_password("rtsp://me:secret@10.0.0.7/live")
         'rtsp://***@10.0.0.7/live'
     """
-    return USER_INFO.sub("***@", text) if "@" in text else text
+    return PROPERTY.sub("***", USER_INFO.sub("***@", text))

@@ -9,6 +9,8 @@ from edgeseg.errors import AddressError, SourceError
 from edgeseg.runtime.sources.addresses import Address, parse_address, positive, with_query
 from edgeseg.runtime.sources.base import FrameSource, SourceOptions
 from edgeseg.runtime.sources.folder import ImageFolder
+from edgeseg.runtime.sources.gstreamer import GstreamerSource
+from edgeseg.runtime.sources.gstreamer_text import csi_pipeline, given_pipeline
 from edgeseg.runtime.sources.opencv import OpenCvCamera
 from edgeseg.runtime.sources.raw import RawSource
 from edgeseg.runtime.sources.shared import SharedSource
@@ -21,7 +23,8 @@ __all__ = ["can_be_played", "open_source"]
 STREAMS = ("rtsp", "rtsps", "http", "https", "udp")
 WHAT_THERE_IS = (
     "give a video file, a folder of images, a camera index, - for raw frames from stdin, or an address that begins "
-    "with file://, rtsp://, rtsps://, http://, https://, udp://, v4l2://, opencv://, raw://, shm:// or test://"
+    "with file://, rtsp://, rtsps://, http://, https://, udp://, v4l2://, csi://, gst://, opencv://, raw://, shm:// or "
+    "test://"
 )
 DEFAULTS = SourceOptions()
 
@@ -40,6 +43,8 @@ def open_source(name: str, options: SourceOptions = DEFAULTS) -> FrameSource:
     address = parse_address(name)
     if not can_be_played(name):
         _refuse_playing(name, options)
+    if options.pipeline is not None and address.scheme != "csi":
+        raise AddressError(f"{name} takes no pipeline beside its name", "write csi://0, or gst://PIPELINE as the name")
     if name.isdecimal():
         return open_camera(name, Path(f"/dev/video{int(name)}"), options)
     if address.scheme in STREAMS:
@@ -84,6 +89,18 @@ def _open_v4l2(address: Address, options: SourceOptions) -> FrameSource:
     return open_camera(address.text, Path(f"/dev/video{int(place)}" if place.isdecimal() else place), asked)
 
 
+def _open_csi(address: Address, options: SourceOptions) -> FrameSource:
+    if options.pipeline is None:
+        return GstreamerSource(address.text, csi_pipeline(address, options), options)
+    if "?" in address.text:
+        raise AddressError(f"{address.text} has a pipeline of its own", "write in it what the words behind ? ask for")
+    return GstreamerSource(address.text, given_pipeline(options.pipeline, options), options)
+
+
+def _open_gstreamer(address: Address, options: SourceOptions) -> FrameSource:
+    return GstreamerSource(address.text, given_pipeline(address.place, options), options)
+
+
 def _open_opencv(address: Address, options: SourceOptions) -> FrameSource:
     if not address.place.isdecimal() or options != DEFAULTS:
         raise AddressError(f"{address.text} is none of OpenCV's cameras", "write opencv://0, without options")
@@ -92,7 +109,7 @@ def _open_opencv(address: Address, options: SourceOptions) -> FrameSource:
 
 OPENERS = {
     "": _open_raw, "raw": _open_raw, "shm": _open_shared, "test": _open_synthetic, "v4l2": _open_v4l2,
-    "opencv": _open_opencv,
+    "opencv": _open_opencv, "csi": _open_csi, "gst": _open_gstreamer,
 }  # fmt: skip
 
 

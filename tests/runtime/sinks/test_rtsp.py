@@ -116,7 +116,7 @@ def test_a_port_that_is_taken_is_told_at_opening(labels: Any) -> None:
 def test_a_machine_without_gstreamer_is_told_what_to_install(labels: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    monkeypatch.setattr("edgeseg.runtime.sinks.rtsp._python", lambda: sys.executable)
+    monkeypatch.setattr("edgeseg.runtime.gstreamer_process._python", lambda: sys.executable)
     with pytest.raises(OutputError, match=r"not installed .*apt-get install python3-gi"):
         RtspStream(f"rtsp-out://:{free_port()}/live", labels)
 
