@@ -102,7 +102,7 @@ class LatencyLog:
         ring = self._rings.get(stage)
         if ring is None:
             self._counts[stage], self._sums_ms[stage] = 0, 0.0
-            ring = self._rings[stage] = np.empty(self._capacity, np.float64)
+            ring = self._rings[stage] = np.full(self._capacity, 0.0)  # touched now, not over the first 10,000 frames
         ring[self._counts[stage] % self._capacity] = sample_ms
         self._counts[stage] += 1
         self._sums_ms[stage] += sample_ms
