@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_EXTRA ?=
 OUT ?= demo
 
-.PHONY: demo test lint bench sanitize test-gpu bench-gpu install-gpu test-zoo install train-demo nets-page precision-page tensorrt-page smoothing-page calib-data dist clean
+.PHONY: demo test lint bench sanitize test-gpu bench-gpu install-gpu test-zoo install train-demo nets-page precision-page tensorrt-page smoothing-page soak calib-data dist clean
 
 $(VENV)/.installed: setup.py pyproject.toml constraints.txt $(wildcard edgeseg/imaging/native/*)
 	$(PYTHON) -m venv $(VENV)
@@ -94,6 +94,12 @@ tensorrt-page: install
 # Flicker and mIoU with and without smoothing; writes the table in docs/smoothing.md; a few minutes on two cores.
 smoothing-page: install
 	$(BIN)/python scripts/measure_smoothing.py
+
+# The loop over 100,000 frames with faults all along, freshness, recovery; writes docs/soak.md; about ten minutes.
+# Two arenas of malloc, as deploy/ has them.
+SOAK ?=
+soak: install
+	MALLOC_ARENA_MAX=2 PYTHONPATH=scripts:tests/lab $(BIN)/python -m soak $(SOAK)
 
 calib-data: install
 	$(BIN)/python -m edgeseg.calib_data.generate --out edgeseg/calib_data

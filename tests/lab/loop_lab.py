@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeseg.errors import EngineError, OutputError, ShapeError
-from edgeseg.imaging.formats import FrameForm
+from edgeseg.imaging.formats import FrameForm, planes_of, size_wh_of
 from edgeseg.latency import LatencyLog
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.loop import Opening
@@ -119,13 +119,13 @@ class FakeSession:
         self.is_closed = True
 
     def _start(self, pictures: list[Any], form: dict[str, Any]) -> None:
-        FrameForm(**form)
+        pixel_format = FrameForm(**form).pixel_format
         assert not self.is_closed, "used after close"
-        if any(picture.size == 0 for picture in pictures):
+        if any(isinstance(picture, np.ndarray) and picture.size == 0 for picture in pictures):
             raise ShapeError("the picture is empty", "give one with pixels")
         if len(self._pending) == self.depth:
             raise EngineError("too many in flight")
-        self._pending.append(pictures)
+        self._pending.append([size_wh_of(planes_of(picture, pixel_format))[::-1] for picture in pictures])
         self.batches.append(len(pictures))
 
     def _masks(self) -> list[np.ndarray]:
@@ -133,7 +133,7 @@ class FakeSession:
             self.gate.wait(WAIT_S)
         if self._fails_at is not None and len(self.batches) > self._fails_at:
             raise EngineError("the device fell off the bus", "restart it")
-        return [np.full(picture.shape[:2], self._value, np.uint8) for picture in self._pending.popleft()]
+        return [np.full(size_hw, self._value, np.uint8) for size_hw in self._pending.popleft()]
 
 
 class Keeper(MaskSink):

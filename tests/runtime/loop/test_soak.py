@@ -11,55 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 from loop_lab import PIXELS, WAIT_S, Clock, FakeSession, Keeper, Script, eventually, frame_at
+from soak.faults import Faults, Rates, SlowSink, faulty_camera
 
 from edgeseg.errors import EngineError, SourceError
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.loop import LoopOptions, LoopState, Opening, Policy, ReloadRequest, Snapshot, run_sources
 
-SECONDS = 2.5
+SECONDS = 1.0
 HANG_S = 0.15  # three times what the loop waits
 
 
-class Faulty(Script):
-    """A camera that drops out, hangs, gives garbage and changes its size, all at random."""
-
-    def __init__(self, random: Random) -> None:
-        super().__init__([], is_live=True)
-        self._random, self._freed = random, threading.Event()
-
-    def __iter__(self) -> Iterator[Frame]:
-        sequence = 0
-        while not self._freed.is_set():
-            sequence += 1
-            fault = self._random.random()
-            if fault < 0.01:
-                raise SourceError("the cable was pulled")
-            if fault < 0.015:
-                time.sleep(HANG_S)  # in a library that nothing wakes
-            elif fault < 0.02:
-                self._freed.wait(HANG_S)  # in one that close() wakes
-            elif fault < 0.1:
-                self.corrupt += 1
-            else:
-                side = 4 if fault < 0.15 else 0 if fault < 0.2 else 6
-                yield frame_at(time.perf_counter(), sequence, pixels=np.zeros((side, side, 3), np.uint8))
-            time.sleep(self._random.random() * 0.002)
-
-    def close(self) -> None:
-        self._freed.set()
-
-
-class Slow(Keeper):
-    """A sink that is slow at random."""
-
-    def __init__(self, random: Random) -> None:
-        super().__init__("slow")
-        self._random = random
-
-    def write(self, frame: Frame, mask: np.ndarray) -> None:
-        if self._random.random() < 0.05:
-            time.sleep(0.02)
-        super().write(frame, mask)
+RATES = Rates(
+    opening_hangs=0.0, pulled=0.01, hangs=0.005, hangs_until_closed=0.005, corrupt=0.08, empty=0.05, changes=0.05,
+    hang_s=HANG_S, fps=1000,
+)  # fmt: skip
 
 
 def has_seen_all(seen: Snapshot) -> bool:
@@ -72,12 +37,7 @@ def has_seen_all(seen: Snapshot) -> bool:
 def test_under_random_faults_every_frame_is_accounted_for_and_no_thread_is_left(
     policy: Policy, batch_limit: int
 ) -> None:
-    random, opened = Random(9), []
-
-    def open_source() -> Faulty:
-        if random.random() < 0.2:
-            raise SourceError("not there yet")
-        return Faulty(random)
+    random, faults, opened = Random(9), Faults(), []
 
     def open_session() -> FakeSession:
         if opened and random.random() < 0.5:
@@ -90,11 +50,11 @@ def test_under_random_faults_every_frame_is_accounted_for_and_no_thread_is_left(
         stall_s=HANG_S / 3, abandoned_limit=1000, seed=9,
     )  # fmt: skip
     state, stop, reload = LoopState(), threading.Event(), ReloadRequest()
-    sinks = [Slow(random), Keeper(), Keeper(fails_at=50)]
+    sinks = [SlowSink(random, faults, likelihood=0.05, seconds=0.02), Keeper(), Keeper(fails_at=50)]
     outcome: list[Any] = []
 
     def work() -> None:
-        openings = [Opening(name=f"cam {index}", is_live=True, open=open_source) for index in range(3)]
+        openings = [faulty_camera(f"cam {index}", random, RATES, faults) for index in range(3)]
         outcome.append(run_sources(open_session, openings, sinks, options, state=state, stop=stop, reload=reload))
 
     thread = threading.Thread(target=work)
@@ -113,16 +73,25 @@ def test_under_random_faults_every_frame_is_accounted_for_and_no_thread_is_left(
     for one in seen.sources:
         assert one.in_flight == 0
         assert one.frames_in == one.masks + one.dropped + one.stale + one.corrupt
-    for sink, one in zip(sinks[:2], seen.sinks, strict=False):
-        assert len(sink.taken) == one.written
-        assert one.written + one.dropped == seen.masks
+    assert [sinks[0].taken, len(sinks[1].taken)] == [one.written for one in seen.sinks[:2]]
+    assert [one.written + one.dropped for one in seen.sinks[:2]] == [seen.masks] * 2
     assert [one.standing for one in seen.sinks] == ["closed", "closed", "failed"]
     assert all(session.is_closed for session in opened)
     eventually(lambda: not [one for one in threading.enumerate() if one.name.startswith("edgeseg-")])
 
 
 @pytest.mark.parametrize("depth", [1, 2])
-def test_latency_does_not_build_up_where_a_source_is_twenty_times_as_fast_as_the_engine(depth: int) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"policy": "latest"},
+        {"policy": "latest", "max_age_s": 30},
+        {"policy": "latest", "rate": 0.1},
+    ],
+)
+def test_latency_does_not_build_up_where_a_source_is_twenty_times_as_fast_as_the_engine(
+    depth: int, options: dict[str, Any]
+) -> None:
     """The clock ticks once a frame, and 20 times while the engine works on one: ages are bounded all along."""
     clock, due, last = Clock(), threading.Semaphore(1), 3000
 
@@ -142,8 +111,10 @@ def test_latency_does_not_build_up_where_a_source_is_twenty_times_as_fast_as_the
 
     clock.now_s, session = 0.0, Turn(depth=depth)
     opening = Opening(name="fast", is_live=True, open=lambda: Fast([], is_live=True))
-    seen = run_sources(lambda: session, [opening], [], LoopOptions(stall_s=1e9), state=LoopState(clock=clock))
-    assert seen.masks + seen.dropped == last + 1
+    seen = run_sources(
+        lambda: session, [opening], [], LoopOptions(stall_s=1e9, **options), state=LoopState(clock=clock)
+    )
+    assert seen.masks + seen.dropped + seen.stale == last + 1
     assert seen.masks > last / 20 / depth / 2
     ages = session.latency.samples_ms("arrival-to-mask") / 1e3
     assert ages.max() <= 20 * (depth + 1)

@@ -1,0 +1,1 @@
+"""Own the proofs that the loop runs for months: faults, what they cost, and the page that tells it. Ship nothing."""
