@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_EXTRA ?=
 OUT ?= demo
 
-.PHONY: demo test lint bench sanitize test-gpu bench-gpu install-gpu test-zoo install train-demo nets-page precision-page tensorrt-page smoothing-page soak calib-data dist clean
+.PHONY: demo test lint bench bench-run sanitize test-gpu bench-gpu install-gpu test-zoo install train-demo nets-page precision-page tensorrt-page smoothing-page soak calib-data dist clean
 
 $(VENV)/.installed: setup.py pyproject.toml constraints.txt $(wildcard edgeseg/imaging/native/*)
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,10 @@ lint: install
 bench: install
 	$(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib" -p no:xdist -q --benchmark-only \
 	    --benchmark-disable-gc --benchmark-json=benchmarks/results/imaging.json
+
+# A whole frame of the demo net, camera format to camera-size mask, against a plain loop; writes results/end-to-end.*.
+bench-run: demo
+	$(BIN)/python -m benchmarks.end_to_end --demo $(OUT)
 
 # The kernels under AddressSanitizer and UndefinedBehaviorSanitizer: their tests, then random and wrong input.
 FUZZ_CASES ?= 55000
