@@ -32,8 +32,8 @@ after the run.
 WHY_MISSED = {
     "resident memory": (
         "Resident memory goes up and down by some 8 MiB and drifts slowly; all of it is anonymous. Ruled out: loading "
-        "the engine again (41 times alone: level after the tenth). malloc's arenas are a part: 185 MiB with the default "
-        "number of them, 174 MiB with two, each after 20,000 frames. The rest is not explained yet."
+        "the engine again (41 times alone: level after the tenth). malloc's arenas are a part: 185 MiB with the "
+        "default number of them, 174 MiB with two, each after 20,000 frames. The rest is not explained yet."
     ),
     "native threads": (
         "Native threads are those of pre- and post-processing plans for the newest sizes and formats, which caches of "
