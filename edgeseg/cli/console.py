@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Duration",
+    "Size",
     "SizeHW",
     "TrtexecOption",
     "count_bar",
@@ -25,6 +27,11 @@ __all__ = [
 
 
 SECONDS_OF = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+BYTES_OF = {"b": 1, "": 1 << 20, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
+    unit: 1 << shift for shift, word in ((10, "k"), (20, "m"), (30, "g"), (40, "t")) for unit in (word, word + "ib")
+}
 
 
 class SizeHW(click.ParamType[tuple[int, int]]):
@@ -56,6 +63,20 @@ class Duration(click.ParamType[float]):
         if not 0.0 < seconds < float("inf"):
             self.fail(f"'{value}' is no time above 0; write 100ms, 2.5s, 10m or 1h", param, ctx)
         return seconds
+
+
+class Size(click.ParamType[int]):
+    """``256MiB``, ``2G``, ``20GB``, ``4096B``; a bare number counts MiB, as trtexec's do."""
+
+    name = "SIZE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", str(value).lower())
+        if found is None or found[2] not in BYTES_OF:
+            self.fail(f"'{value}' is no size; write 256MiB, 2GiB or 4096B", param, ctx)
+        return int(float(found[1]) * BYTES_OF[found[2]])
 
 
 class TrtexecOption(click.Option):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from edgeseg.cli.console import Duration, count_bar
+from edgeseg.cli.console import Duration, Size, count_bar
 
 if TYPE_CHECKING:
     from edgeseg.runtime.loop import Snapshot
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 @click.option("--repeat", type=click.IntRange(min=1), default=1, show_default=True, help="Play a file so many times.")
 @click.option("--segment", type=Duration(), help="Begin another file of a recording when one is that long: 10m.")
 @click.option(
+    "--keep",
+    type=Size(),
+    help="With --segment: delete a recording's oldest files beyond this size, earlier runs' too: 20GB.",
+)
+@click.option(
     "--smooth",
     type=click.FloatRange(0, 1, max_open=True),
     help="Steady the masks over time where nothing moves; weight of the past, 0.7 for example.",
@@ -73,6 +78,7 @@ def run(
     paced: bool | None,
     repeat: int,
     segment: float | None,
+    keep: int | None,
     smooth: float | None,
     alpha: float,
     serve: str | None,
@@ -84,10 +90,10 @@ def run(
 ) -> None:
     """Run an engine over a source and give the masks to sinks.
 
-    SOURCE: a video file, a folder of images, a camera index, an address (rtsp://, http://, v4l2://, shm://, test://)
-    or - for raw frames from stdin. SINK: overlay.mp4 (video with class colours), mask:classes.mp4 (the colours alone),
-    masks.jsonl (lines of JSON), a folder (PNG masks), none; several may be given. SIGTERM and Ctrl-C end it with whole
-    files, SIGHUP loads the engine file anew.
+    SOURCE: a video file, a folder of images, a camera index, an address (rtsp://, http://, v4l2://, csi://, shm://,
+    test://), a pipeline (gst://...) or - for raw frames from stdin. SINK: overlay.mp4 (video with class colours),
+    mask:classes.mp4 (the colours alone), masks.jsonl (lines of JSON), a folder (PNG masks), none; several may be given.
+    SIGTERM and Ctrl-C end it with whole files, SIGHUP loads the engine file anew.
 
     Several sources (--source) are numbered from 0 and share the engine; frames that wait together go through it in one
     batch where it was built for batches of 1 to so many. overlay-{source}.mp4 is a file for each of them.
@@ -95,6 +101,7 @@ def run(
     from edgeseg.errors import EdgesegError
     from edgeseg.runtime.loop import LoopOptions
     from edgeseg.runtime.service import Service, ServiceRequest
+    from edgeseg.runtime.sinks import SinkOptions
 
     request = ServiceRequest(
         engine=engine,
@@ -103,7 +110,7 @@ def run(
         loop=LoopOptions(policy=policy, max_age_s=max_age, rate=rate, reconnect=reconnect, stall_s=stall),
         is_paced=paced,
         repeat=repeat,
-        segment_s=segment,
+        recording=SinkOptions(segment_s=segment, keep_bytes=keep),
         smooth=smooth,
         alpha=alpha,
         serve=serve,

@@ -4,40 +4,24 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeseg.cli.console import TrtexecOption
+from edgeseg.cli.console import Size, TrtexecOption
 
 if TYPE_CHECKING:
     from edgeseg.builder.backends.tensorrt import TensorRTOptions
     from edgeseg.spec import BackendName
 
-__all__ = ["Size", "tensorrt_options"]
+__all__ = ["tensorrt_options"]
 
-UNITS = {"b": 1, "k": 1 << 10, "kib": 1 << 10, "": 1 << 20, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30}
 POOLS = (
     "workspace", "tactic-dram", "tactic-shared-memory", "dla-managed-sram", "dla-local-dram", "dla-global-dram",
 )  # fmt: skip
 LAYOUTS = ("linear", "hwc", "hwc8", "hwc16")
-
-
-class Size(click.ParamType[int]):
-    """``256MiB``, ``2G``, ``4096B``; a bare number counts MiB, as trtexec's do."""
-
-    name = "SIZE"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", str(value).lower())
-        if found is None or found[2] not in UNITS:
-            self.fail(f"'{value}' is no size; write 256MiB, 2GiB or 4096B", param, ctx)
-        return int(float(found[1]) * UNITS[found[2]])
 
 
 class PoolSize(click.ParamType[tuple[str, int]]):

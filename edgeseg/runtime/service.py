@@ -26,7 +26,12 @@ __all__ = ["Service", "ServiceRequest"]
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceRequest:
-    """What a user asks for; see ``edgeseg run --help``. ``is_paced`` is None where he does not say."""
+    """What a user asks for; see ``edgeseg run --help``.
+
+    Attributes:
+        recording: when files of recordings end; whether they are live, the sources say.
+        is_paced: None where he does not say.
+    """
 
     engine: Path
     sources: tuple[str, ...]
@@ -34,7 +39,7 @@ class ServiceRequest:
     loop: LoopOptions = field(default_factory=LoopOptions)
     is_paced: bool | None = None
     repeat: int = 1
-    segment_s: float | None = None
+    recording: SinkOptions = field(default_factory=SinkOptions)
     smooth: float | None = None
     alpha: float = 0.5
     serve: str | None = None
@@ -77,8 +82,7 @@ class Service:
             stack.callback(self._sessions[0].close)
             self._batch_limit = min(self._sessions[0].batch_limit, len(request.sources))
             labels = self._sessions[0].spec.model.labels
-            options = SinkOptions(segment_s=request.segment_s)
-            opened = open_sinks(request.sinks, labels, feeds, alpha=request.alpha, options=options)
+            opened = open_sinks(request.sinks, labels, feeds, alpha=request.alpha, options=request.recording)
             self._sinks: list[MaskSink] = list(stack.enter_context(opened))
             self._add_view(stack)
             self._stack = stack.pop_all()
@@ -231,7 +235,7 @@ class Service:
 
 
 def _check(request: ServiceRequest) -> None:
-    check_sinks(request.sinks, sources=len(request.sources))
+    check_sinks(request.sinks, sources=len(request.sources), options=request.recording)
     if request.smooth is not None and len(request.sources) > 1:
         raise OptionsError(
             f"masks of {len(request.sources)} sources cannot be steadied in one run, which has one past",

@@ -112,6 +112,18 @@ def test_frames_above_the_rate_are_dropped_and_counted(edgeseg: Any, chain: Any,
     assert "14 masks, 26 frames dropped" in done.stdout
 
 
+def test_a_recording_in_segments_leaves_what_is_to_be_kept(
+    edgeseg: Any, chain: Any, clip: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "masks.jsonl"
+    kept = ("--segment", "1", "--keep", "1B")  # no file before the newest fits
+    done = edgeseg("run", chain.fp32, clip, target, "--repeat", "2", *kept, "--paced", "--no-stats")
+    assert done.returncode == 0, done.stderr
+    left = sorted(tmp_path.glob("masks*.jsonl"))
+    assert len(left) == 1 and left[0] != target  # 80 frames of a 30th of a second are three segments
+    assert 0 < len(left[0].read_text().splitlines()) < 40
+
+
 def test_a_file_may_be_played_again_and_its_masks_smoothed(edgeseg: Any, chain: Any, clip: Path) -> None:
     done = edgeseg("run", chain.fp32, clip, "none", "--repeat", "2", "--smooth", "0.5", "--no-stats")
     assert done.returncode == 0 and "80 masks, 0 frames dropped" in done.stdout, done.stdout + done.stderr
@@ -123,6 +135,9 @@ def test_a_file_may_be_played_again_and_its_masks_smoothed(edgeseg: Any, chain: 
         (("--max-age", "soon"), "'soon' is no time above 0; write 100ms"),
         (("--smooth", "1.0"), "--smooth"),
         (("overlay.mp4", "--source", LIVE), "write overlay-{source}.mp4 for one of each"),
+        (("--segment", "1m"), "a recording is to be cut into files, and no sink is one"),
+        (("m.jsonl", "--keep", "1GB"), "say when another begins: --segment 10m"),
+        (("m.jsonl", "--segment", "1m", "--keep", "much"), "'much' is no size; write 256MiB"),
         (("--serve", "here"), "'here' is no address to serve on"),
         (("--serve", ":0", "--serve-token", "short"), "the live view's token has 5 characters"),
     ],

@@ -37,6 +37,11 @@ class SinkOptions:
             raise OptionsError(f"segments are {self.segment_bytes} bytes large", "give 1 or more")
         self._check_keep()
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether a recording is more than one file."""
+        return self.segment_s is not None or self.segment_bytes is not None
+
     def ends_part(self, *, seconds: float, written_bytes: int) -> bool:
         """Whether a file that is so long and so large gets no more frames."""
         is_long = self.segment_s is not None and seconds >= self.segment_s
@@ -46,10 +51,10 @@ class SinkOptions:
         for name, value in (("files", self.keep_parts), ("bytes", self.keep_bytes)):
             if value is not None and value < 1:
                 raise OptionsError(f"{value} {name} of a recording are to be kept", "give 1 or more")
-            if value is not None and self.segment_s is None and self.segment_bytes is None:
+            if value is not None and not self.has_parts:
                 raise OptionsError(
                     f"{value} {name} of a recording are to be kept, and it is one file without end",
-                    "say when another begins: segments by length or by size",
+                    "say when another begins: --segment 10m, or segment_bytes",
                 )
 
 

@@ -13,6 +13,7 @@ from edgeseg.runtime.sinks.opening import DISPLAYS, FUNCTION, open_sink
 from edgeseg.runtime.sinks.options import PLAIN, SinkOptions
 from edgeseg.runtime.sinks.records import RECORD_SUFFIX
 from edgeseg.runtime.sinks.rtsp import RTSP_SCHEME
+from edgeseg.runtime.sinks.video_file import VIDEO_SUFFIXES
 from edgeseg.spec import LabelSpec
 
 __all__ = ["SOURCE_WORD", "Feed", "check_sinks", "open_sinks"]
@@ -30,12 +31,16 @@ class Feed:
     is_live: bool
 
 
-def check_sinks(names: Sequence[str], *, sources: int) -> None:
-    """See that sinks can take what so many sources give; opens none.
+def check_sinks(names: Sequence[str], *, sources: int, options: SinkOptions = PLAIN) -> None:
+    """See that sinks can take what so many sources give, and do what is asked of them; opens none.
 
     Raises:
-        OptionsError: a sink for all of several sources can carry one alone.
+        OptionsError: a sink for all of several sources can carry one alone, or none has files to begin anew.
     """
+    if options.has_parts and not any(_is_recording(name) for name in names):
+        raise OptionsError(
+            "a recording is to be cut into files, and no sink is one", "name overlay.mp4 or masks.jsonl, for example"
+        )
     for name in names:
         if sources > 1 and SOURCE_WORD not in name and not _carries_several(name):
             raise OptionsError(f"{name} can take the masks of one source, and there are {sources}", _remedy(name))
@@ -64,7 +69,7 @@ def open_sinks(
         OptionsError: as ``check_sinks``.
         OutputError, MissingPackageError: as ``open_sink``; the sinks before it leave nothing.
     """
-    check_sinks(names, sources=len(feeds))
+    check_sinks(names, sources=len(feeds), options=options)
     whole = Feed(fps=feeds[0].fps, is_live=any(feed.is_live for feed in feeds))
     with contextlib.ExitStack() as stack:
         opened: list[MaskSink] = []
@@ -89,6 +94,10 @@ def _takers(name: str, feeds: Sequence[Feed], whole: Feed) -> list[tuple[str, Fe
 def _carries_several(name: str) -> bool:
     """Whether what a sink is given says of every frame which source it is from."""
     return name == NO_SINK or name.startswith(FUNCTION) or Path(name).suffix.lower() == RECORD_SUFFIX
+
+
+def _is_recording(name: str) -> bool:
+    return "://" not in name and Path(name).suffix.lower() in (*VIDEO_SUFFIXES, RECORD_SUFFIX)
 
 
 def _remedy(name: str) -> str:

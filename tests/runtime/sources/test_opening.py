@@ -35,7 +35,7 @@ def test_the_query_goes_before_the_options() -> None:
         ("test://?size=63x48&format=I420", "even sides"),
         ("-", "does not tell the size"),
         ("raw:///nowhere?size=8x8", "cannot be read"),
-        ("shm://edgeseg-nobody", "start what writes"),
+        ("shm://edgeseg-nobody", "start its writer"),
         ("file:///nowhere.mp4", "cannot be read"),
     ],
 )
