@@ -255,7 +255,7 @@ class TestFailures:
             ("nosuch", 'no element "nosuch".*gst-inspect-1.0 nosuch'),
             ("videotestsrc ! ( identity", "gives no frame"),
             ("filesrc location=/nowhere ! decodebin", r'filesrc0: .*No such file "/nowhere"'),
-            ("videotestsrc num-buffers=0", "ended without a frame"),
+            ("videotestsrc num-buffers=0", "gives no frame.*(ended without a frame|came to its end)"),  # caps may come
             ("videotestsrc num-buffers=2 ! jpegenc", "could not link.*decodebin ! videoconvert"),
             ("videotestsrc ! tee name=t ! appsink t. ! appsink", "2 elements appsink, one is needed"),
             ("appsink", "a single element"),
@@ -263,7 +263,7 @@ class TestFailures:
     )
     def test_a_pipeline_that_cannot_run_is_refused_with_its_element_s_words(self, pipeline: str, words: str) -> None:
         with pytest.raises(SourceError, match=words):
-            open_source(f"gst://{pipeline}", OPTIONS)
+            frames_of(f"gst://{pipeline}")
 
     @pytest.mark.parametrize(
         ("pipeline", "words"),
