@@ -65,8 +65,8 @@ class ScoreSmoother:
             raise ShapeError("finished ids have no scores to be smoothed", "cut the net's tail for that")
         self._image, self._head, self._options = image, head, smoothing
         self._levels = levels_of(image)
-        self._cells: NDArray[np.float32] | None = None
-        self._mean: NDArray[np.float32] | None = None
+        self._rooms: dict[str, NDArray[np.float32]] = {}
+        self._is_empty = True
 
     def smoothed(self, tensor: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float32]:
         """The scores of the newest frame, steadied by those before.
@@ -78,36 +78,52 @@ class ScoreSmoother:
             float32 of the scores' shape, owned by this object until the next call.
         """
         cells = self._cell_colours(tensor)
-        new = np.multiply(scores, np.float32(self._head.scale), dtype=np.float32)
-        if self._mean is None or self._cells is None:
-            self._mean = new
+        new, mean = self._room("new", scores.shape), self._room("mean", scores.shape)
+        np.multiply(scores, np.float32(self._head.scale), out=new, dtype=np.float32)
+        if self._is_empty:
+            np.copyto(mean, new)
         else:
             weight = self._weights(cells)
-            self._mean += (1.0 - weight) * (new - self._mean)
-        self._cells = cells
-        return self._mean
+            new -= mean
+            np.subtract(np.float32(1.0), weight, out=weight)
+            for plane in new[0] if self._head.layout == "NCHW" else new[0].transpose(2, 0, 1):
+                plane *= weight  # one by one, as NumPy takes buffers where it stretches an operand
+            mean += new
+        np.copyto(self._room("last cells", cells.shape), cells)
+        self._is_empty = False
+        return mean
 
     def forget(self) -> None:
         """Begin anew, as after a cut or a reconnect."""
-        self._mean = self._cells = None
+        self._is_empty = True
 
     def _weights(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of the past, for every cell, in the scores' axes."""
-        assert self._cells is not None
-        moved = np.abs(cells - self._cells).mean(axis=2)
-        still = np.clip(1.0 - moved / np.float32(self._options.motion), 0.0, 1.0)
-        weight: NDArray[np.float32] = np.float32(self._options.strength) * still
-        return weight[None, None] if self._head.layout == "NCHW" else weight[None, :, :, None]
+        """Of the past, for every cell, float32 (h, w); the caller's to write to until the next call."""
+        moved, weight = self._room("moved", cells.shape), self._room("weight", cells.shape[:2])
+        np.abs(np.subtract(cells, self._rooms["last cells"], out=moved), out=moved)
+        np.add.reduce(moved, axis=2, out=weight)
+        weight /= np.float32(self._image.channels)
+        weight /= np.float32(self._options.motion)
+        np.clip(np.subtract(np.float32(1.0), weight, out=weight), 0.0, 1.0, out=weight)
+        weight *= np.float32(self._options.strength)
+        return weight
 
     def _cell_colours(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
-        """Mean colour of the pixels under each cell in grey levels, float32 (h, w, channels)."""
+        """Mean colour of the pixels under each cell in grey levels, float32 (h, w, channels), until the next call."""
         import cv2
 
         pixels = tensor[0].transpose(1, 2, 0) if self._image.layout == "NCHW" else tensor[0]
         height, width = self._head.size_hw
-        colours = [
-            cv2.resize(pixels[..., one].astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
-            for one in range(self._image.channels)
-        ]
-        cells: NDArray[np.float32] = np.stack(colours, axis=2) * self._levels
+        plane, cell = self._room("plane", pixels.shape[:2]), self._room("cell", (height, width))
+        cells = self._room("cells", (height, width, self._image.channels))
+        for one in range(self._image.channels):
+            np.copyto(plane, pixels[..., one])
+            cv2.resize(plane, (width, height), dst=cell, interpolation=cv2.INTER_AREA)
+            np.multiply(cell, self._levels[one], out=cells[..., one])
         return cells
+
+    def _room(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Memory that stays from frame to frame, as a model's shapes do."""
+        if name not in self._rooms:
+            self._rooms[name] = np.empty(shape, np.float32)
+        return self._rooms[name]
