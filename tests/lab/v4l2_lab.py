@@ -13,6 +13,7 @@ __all__ = ["FakeCamera", "Shot"]
 
 MONOTONIC, ERROR = 0x2000, 0x40
 OFFSET_UNIT = 1 << 20
+STALE = bytearray([0xEE]) * (1 << 16)
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,12 @@ class FakeCamera:
         camera = self
 
         class Mapped:
-            def __getitem__(self, part: slice) -> bytes:
+            def __len__(self) -> int:
+                return length
+
+            def copy_into(self, target: memoryview) -> None:
                 assert index not in camera.queued, "read while it is the driver's"
-                return bytes(camera.buffers[index][part])
+                target[:] = memoryview(camera.buffers[index])[: len(target)]
 
             def close(self) -> None:
                 camera.log.append("unmap")
@@ -125,7 +129,7 @@ class FakeCamera:
     def request_buffers(self, at: memoryview) -> None:
         (count,) = struct.unpack_from("I", at)
         assert struct.unpack_from("II", at, 4) == (1, 1)
-        self.buffers = [bytearray(1 << 16) for _ in range(count)]
+        self.buffers = [bytearray(STALE) for _ in range(count)]
 
     def query_buffer(self, at: memoryview) -> None:
         (index,) = struct.unpack_from("I", at)
@@ -142,8 +146,8 @@ class FakeCamera:
         if isinstance(shot, int):
             raise OSError(shot, "as told")
         index = self.queued.popleft()
-        self.buffers[index][:] = bytes([0xEE]) * len(self.buffers[index])
-        self.buffers[index][: len(shot.data)] = shot.data
+        self.buffers[index][:] = STALE
+        memoryview(self.buffers[index])[: len(shot.data)] = shot.data
         struct.pack_into("I", at, 0, index)
         struct.pack_into("II", at, 8, len(shot.data), shot.flags)
         struct.pack_into("qq", at, 24, *shot.stamp)

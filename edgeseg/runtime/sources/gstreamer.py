@@ -6,6 +6,7 @@ import json
 import mmap
 import os
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ OF_JETSON = ("nvarguscamerasrc", "nvvidconv")
 CONVERT = "put ! videoconvert ! video/x-raw,format=NV12,colorimetry=bt709 at its end"
 TRY = "check what it reads from, or try it with gst-launch-1.0"
 MESSAGE_BYTES = 1 << 16
+INT = struct.Struct("i")  # the one descriptor that comes with a frame
 END_S = 2.0  # to let go of a camera; a pipeline that hangs does not do that either
 
 
@@ -56,6 +58,7 @@ class GstreamerSource(WakeableSource):
         super().__init__()
         self.name, self.pipeline, self._options = without_password(name), without_password(pipeline), options
         self._given, self._numbers = 0, Numbers()
+        self._message = bytearray(MESSAGE_BYTES)  # kept, as recv_fds would allocate it for each frame
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             # what GStreamer is asked to log goes where it is looked for; a driver's own words go nowhere
@@ -127,13 +130,13 @@ class GstreamerSource(WakeableSource):
         """What the process says, and the memory that comes with it."""
         self._socket.settimeout(timeout_s)
         try:
-            words, files, _, _ = socket.recv_fds(self._socket, MESSAGE_BYTES, 1)
+            length, files, _, _ = self._socket.recvmsg_into([self._message], socket.CMSG_SPACE(INT.size))
         except TimeoutError as error:
             raise self._error(*self._silence(expected, timeout_s)) from error
         except ConnectionResetError:
-            words, files = b"", []
-        said: dict[str, Any] = json.loads(words) if words else {"is": "gone"}
-        memory = _mapped(files[0]) if files else None
+            length, files = 0, []
+        said: dict[str, Any] = json.loads(self._message[:length]) if length else {"is": "gone"}
+        memory = _mapped(*INT.unpack(files[0][2])) if files else None
         if said["is"] == "end" and not self._is_failure():
             return said, None
         if said["is"] == "gone" and self._closed.is_set():

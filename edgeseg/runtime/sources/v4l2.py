@@ -9,11 +9,14 @@ from ctypes import c_int
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgeseg.errors import ShapeError, SourceError
 from edgeseg.imaging.decoded import FramePictures
-from edgeseg.imaging.formats import FrameForm, Picture, picture_view
+from edgeseg.imaging.formats import FrameForm, Picture, Plane, picture_view
 from edgeseg.packages import require
 from edgeseg.runtime.frames import Frame
+from edgeseg.runtime.recycling import Recycler
 from edgeseg.runtime.sources import v4l2_api as api
 from edgeseg.runtime.sources.base import DEFAULT_FPS, SourceOptions, WakeableSource
 from edgeseg.runtime.sources.v4l2_modes import MJPG, RAW, choose_mode, list_modes
@@ -65,7 +68,8 @@ class V4l2Source(WakeableSource):
     def __init__(self, name: str, device: api.CameraDevice, options: SourceOptions) -> None:
         super().__init__()
         self.name, self._device, self._options = name, device, options
-        self._maps: list[Any] = []
+        self._buffers: list[api.BufferMemory] = []
+        self._recycler = Recycler()
         self.form, self._decoder, self._last = FrameForm(), None, -1
         try:
             self._set_up()
@@ -108,7 +112,7 @@ class V4l2Source(WakeableSource):
             self._decoder, self._pictures = _mjpeg_decoder(), FramePictures()
         else:
             self.form = _form_of(code, pix)
-            if self._picture(bytes(pix.sizeimage)) is None:
+            if self._picture(np.empty(pix.sizeimage, np.uint8)) is None:
                 raise SourceError(
                     f"{self.name} lays {asked} out in {pix.sizeimage} bytes with a pitch of {self._pitch}",
                     "ask for another format",
@@ -135,7 +139,7 @@ class V4l2Source(WakeableSource):
         for index in range(asked.count):
             buffer = self._buffer(index)
             self._device.ioctl(api.QUERYBUF, buffer)
-            self._maps.append(self._device.map(buffer.length, buffer.m.offset))
+            self._buffers.append(self._device.map(buffer.length, buffer.m.offset))
             self._device.ioctl(api.QBUF, buffer)
         self._device.ioctl(api.STREAMON, c_int(api.CAPTURE))
 
@@ -143,15 +147,15 @@ class V4l2Source(WakeableSource):
         return api.Buffer(index=index, type=api.CAPTURE, memory=api.MMAP)
 
     def _release(self) -> None:
-        if self._maps:
+        if self._buffers:
             try:
                 self._device.ioctl(api.STREAMOFF, c_int(api.CAPTURE))
             except OSError as error:
                 if error.errno != errno.ENODEV:  # unplugged: nothing is left to stop
                     raise
-        for one in self._maps:
+        for one in self._buffers:
             one.close()
-        self._maps.clear()
+        self._buffers.clear()
         self._device.close()
 
     def _frames(self) -> Iterator[Frame]:
@@ -180,7 +184,7 @@ class V4l2Source(WakeableSource):
                 return None
             raise self._stopped(given, error.strerror or str(error)) from error
         arrived_s = time.perf_counter()
-        data = self._maps[buffer.index][: buffer.bytesused]
+        data = self._copied(buffer)
         self._device.ioctl(api.QBUF, self._buffer(buffer.index))
         self._last = sequence = max(self._last + 1, buffer.sequence)  # some drivers count nothing
         read = None if buffer.flags & api.BUF_FLAG_ERROR else self._picture(data)
@@ -196,7 +200,14 @@ class V4l2Source(WakeableSource):
             name=f"{sequence:06d}",
         )
 
-    def _picture(self, data: bytes) -> tuple[Picture, FrameForm] | None:
+    def _copied(self, buffer: api.Buffer) -> Plane:
+        """What the driver has written, in memory of the buffer's size, so that JPEG of any length takes the same."""
+        memory = self._buffers[buffer.index]
+        data = self._recycler.take((len(memory),))[: buffer.bytesused]
+        memory.copy_into(data.data)
+        return data
+
+    def _picture(self, data: Plane) -> tuple[Picture, FrameForm] | None:
         """The picture in a buffer's bytes; None where they hold none."""
         if self._decoder is None:
             try:
@@ -205,7 +216,7 @@ class V4l2Source(WakeableSource):
                 return None
         av = require("av")
         try:
-            frames = self._decoder.decode(av.Packet(data)) if data else []
+            frames = self._decoder.decode(av.Packet(data)) if data.size else []
         except av.error.InvalidDataError:
             return None
         return self._pictures.picture_of(frames[0]) if frames and not frames[0].is_corrupt else None

@@ -15,7 +15,7 @@ from ctypes import Structure, Union, c_char, c_int, c_long, c_uint8, c_uint32, c
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-__all__ = ["CameraDevice", "KernelCamera", "fourcc"]
+__all__ = ["BufferMemory", "CameraDevice", "KernelCamera", "fourcc"]
 
 CAPTURE = 1  # V4L2_BUF_TYPE_VIDEO_CAPTURE
 MMAP = 1  # V4L2_MEMORY_MMAP
@@ -141,14 +141,27 @@ def fourcc(code: str | int) -> Any:
     return code.to_bytes(4, "little").decode("latin-1")
 
 
+class BufferMemory(Protocol):
+    """A driver's buffer."""
+
+    def __len__(self) -> int:
+        """Its bytes."""
+
+    def copy_into(self, target: memoryview) -> None:
+        """As many bytes as ``target`` has, from the buffer's beginning."""
+
+    def close(self) -> None:
+        """Once."""
+
+
 class CameraDevice(Protocol):
     """A camera's file, as much of it as frames need; raises OSError."""
 
     def ioctl(self, request: int, argument: Any) -> None:
         """Ask the driver; ``argument`` is a structure, changed in place."""
 
-    def map(self, length: int, offset: int) -> Any:
-        """Memory of a buffer: sliced to bytes, closed."""
+    def map(self, length: int, offset: int) -> BufferMemory:
+        """Memory of a buffer."""
 
     def wait(self, seconds: float) -> Literal["ready", "woken", "late"]:
         """Until a frame is there, ``wake`` is called, or so long."""
@@ -158,6 +171,15 @@ class CameraDevice(Protocol):
 
     def close(self) -> None:
         """Once, when nobody waits."""
+
+
+class MappedBuffer(mmap.mmap):
+    """A part of a file in memory."""
+
+    def copy_into(self, target: memoryview) -> None:
+        """Through views, as a slice of the map would be one more copy."""
+        with memoryview(self) as whole, whole[: len(target)] as part:
+            target[:] = part
 
 
 class KernelCamera:
@@ -174,8 +196,8 @@ class KernelCamera:
     def ioctl(self, request: int, argument: Any) -> None:
         fcntl.ioctl(self._file, request, argument, True)
 
-    def map(self, length: int, offset: int) -> mmap.mmap:
-        return mmap.mmap(self._file, length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
+    def map(self, length: int, offset: int) -> MappedBuffer:
+        return MappedBuffer(self._file, length, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=offset)
 
     def wait(self, seconds: float) -> Literal["ready", "woken", "late"]:
         asked = select.poll()

@@ -109,6 +109,12 @@ def test_a_frame_costs_one_copy_in_one_copy_out_and_one_wait(session_lab: Any) -
     assert spent.live.total == 0, "a frame allocates nothing once its form is known"
 
 
+def test_masks_come_in_memory_that_is_given_out_again(session_lab: Any) -> None:
+    frame = frames_of(1)[0]
+    with Session(engine_on(session_lab())) as session:
+        assert len({session.segment(frame).ctypes.data for _ in range(8)}) == 1
+
+
 def test_where_memory_is_the_hosts_nothing_is_copied(session_lab: Any) -> None:
     lab, frame = session_lab(), frames_of(1)[0]
     lab.is_integrated = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import re
 import shutil
 import subprocess
@@ -159,6 +160,16 @@ def test_frames_come_with_the_drivers_pitch_number_and_time() -> None:
 def test_colours_are_the_drivers_or_the_kernels_defaults(layout: Any, matrix: str, is_full: bool) -> None:
     with V4l2Source("cam", FakeCamera(SMALL, layout=layout), IMPATIENT) as source:
         assert (source.form.colour_matrix, source.form.is_full_range) == (matrix, is_full)
+
+
+def test_a_mapped_buffer_is_copied_from_its_beginning_and_can_be_closed(tmp_path: Path) -> None:
+    (tmp_path / "video").write_bytes(bytes(mmap.PAGESIZE) + bytes(range(256)) * (mmap.PAGESIZE // 256))
+    device = v4l2_api.KernelCamera(tmp_path / "video")
+    memory, target = device.map(mmap.PAGESIZE, mmap.PAGESIZE), bytearray(300)
+    memory.copy_into(memoryview(target))
+    assert (len(memory), bytes(target)) == (mmap.PAGESIZE, bytes(range(256)) + bytes(range(44)))
+    memory.close()  # which no view of it may hinder
+    device.close()
 
 
 def test_damaged_and_short_buffers_are_counted_and_left_out() -> None:
