@@ -119,8 +119,8 @@ def test_a_recording_in_segments_leaves_what_is_to_be_kept(
     kept = ("--segment", "1", "--keep", "1B")  # no file before the newest fits
     done = edgeseg("run", chain.fp32, clip, target, "--repeat", "2", *kept, "--paced", "--no-stats")
     assert done.returncode == 0, done.stderr
-    left = sorted(tmp_path.glob("masks*.jsonl"))
-    assert len(left) == 1 and left[0] != target  # 80 frames of a 30th of a second are three segments
+    left = sorted(tmp_path.glob("masks.part-*.jsonl"))
+    assert len(left) == 1 and "-0001" not in left[0].name  # 80 frames of a 30th of a second are three segments
     assert 0 < len(left[0].read_text().splitlines()) < 40
 
 

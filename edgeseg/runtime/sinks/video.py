@@ -22,7 +22,7 @@ class OverlayVideo(MaskSink):
 
     Of a file's frames it has a fixed rate and appears under its name when it is whole. Of live frames
     (``options.is_live``) it grows under its name, keeps their times and is playable whenever the process is killed;
-    a change of size begins another file (``name-0002.mp4``), and so does a failed write.
+    a change of size begins another file (``name.part-0002.mp4``), and so does a failed write.
 
     Args:
         path: .mp4, .mkv or .mov.

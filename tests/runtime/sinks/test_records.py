@@ -10,6 +10,7 @@ import pytest
 
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.sinks import MaskRecords, SinkOptions, open_sink
+from edgeseg.runtime.sinks.parts import part_path
 
 LIVE = SinkOptions(is_live=True)
 
@@ -105,7 +106,7 @@ def test_segments_hold_every_frame_once(labels: Any, make: Any, tmp_path: Path) 
     for number in range(70):
         sink.write(*make(number))
     sink.close()
-    names = ("a.jsonl", "a-0002.jsonl", "a-0003.jsonl")
+    names = ("a.part-0001.jsonl", "a.part-0002.jsonl", "a.part-0003.jsonl")
     assert [[one["sequence"] for one in lines(tmp_path / name)] for name in names] == [
         list(range(30)),
         list(range(30, 60)),
@@ -118,7 +119,7 @@ def test_a_segment_ends_at_its_size(labels: Any, make: Any, tmp_path: Path) -> N
     for number in range(3):
         sink.write(*make(number))
     sink.close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a-0002.jsonl", "a-0003.jsonl", "a.jsonl"]
+    assert sorted(tmp_path.iterdir()) == [part_path(tmp_path / "a.jsonl", number) for number in (1, 2, 3)]
 
 
 def test_an_abandoned_batch_result_leaves_nothing_and_a_live_one_its_lines(

@@ -76,8 +76,8 @@ def test_a_change_of_size_begins_another_live_file(labels: Any, make: Any, tmp_p
         sink.write(*make(number, size_hw))
     sink.close()
     found = {path.name: (len(pictures(path)), pictures(path)[0].height) for path in tmp_path.iterdir()}
-    assert found == {"a.mp4": (3, 32), "a-0002.mp4": (2, 34), "a-0003.mp4": (1, 32)}
-    assert times(tmp_path / "a-0002.mp4")[0] == 0.0
+    assert found == {"a.mp4": (3, 32), "a.part-0002.mp4": (2, 34), "a.part-0003.mp4": (1, 32)}
+    assert times(tmp_path / "a.part-0002.mp4")[0] == 0.0
 
 
 def test_a_batch_result_refuses_a_change_of_size(labels: Any, make: Any, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_segment_ends_at_its_length(is_live: bool, labels: Any, make: Any, tmp
         sink.write(*make(number))
     sink.close()
     counts = {path.name: len(pictures(path)) for path in tmp_path.iterdir()}
-    assert counts == {"a.mkv": 30, "a-0002.mkv": 30, "a-0003.mkv": 15}
+    assert counts == {"a.part-0001.mkv": 30, "a.part-0002.mkv": 30, "a.part-0003.mkv": 15}
 
 
 def test_a_segment_ends_at_its_size_and_no_frame_is_lost(labels: Any, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_live_recording_never_replaces_an_older_one(labels: Any, make: Any, tm
         for number in range(length):
             sink.write(*make(number))
         sink.close()
-    assert {path.name: len(pictures(path)) for path in tmp_path.iterdir()} == {"a.mp4": 2, "a-0002.mp4": 3}
+    assert {path.name: len(pictures(path)) for path in tmp_path.iterdir()} == {"a.mp4": 2, "a.part-0002.mp4": 3}
 
 
 def test_a_video_of_classes_shows_their_colours_alone(labels: Any, make: Any, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_live_recording_goes_on_in_another_file_after_a_failed_write(cramped: 
         """,
         limit_bytes=150_000,
     )
-    assert len(times(tmp_path / "a-0002.mkv")) >= 20
+    assert len(times(tmp_path / "a.part-0002.mkv")) >= 20
 
 
 def test_a_batch_result_that_does_not_fit_leaves_nothing(cramped: Any, tmp_path: Path) -> None:
