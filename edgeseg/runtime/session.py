@@ -57,7 +57,7 @@ class Session:
             engine keeps its own.
         graphs: use CUDA graphs where the device and the engine allow; ``graph_state`` says what came of it.
         wanted: what is made of a frame beside its mask.
-        smoothing: steadies masks over time, for one camera (of a batch: for each); none without it.
+        smoothing: steadies masks over time, each camera's by its own past; none without it.
         is_debug: refuse to overwrite what is borrowed while an array of it is alive.
     Raises:
         SpecError, EngineError, MissingPackageError: as ``load_engine``.
@@ -198,17 +198,21 @@ class Session:
         pixel_format: PixelFormat = "BGR",
         colour_matrix: ColourMatrix = "BT.601",
         is_full_range: bool = False,
+        camera: int = 0,
     ) -> None:
         """Prepare a frame and start the engine on it, as ``segment`` takes it.
 
         A frame in host memory may be reused as soon as this returns; one on the device after its result.
 
+        Args:
+            frame, pixel_format, colour_matrix, is_full_range: as for ``segment``.
+            camera: any number; whose past smooths the mask.
         Raises:
             ShapeError: not a frame of that format.
             EngineError: ``depth`` frames are in flight already, or the engine failed.
         """
         form = FrameForm(pixel_format=pixel_format, colour_matrix=colour_matrix, is_full_range=is_full_range)
-        self._start([frame], form)
+        self._start([frame], form, [camera])
 
     def submit_batch(
         self,
@@ -217,15 +221,23 @@ class Session:
         pixel_format: PixelFormat = "BGR",
         colour_matrix: ColourMatrix = "BT.601",
         is_full_range: bool = False,
+        cameras: Sequence[int] | None = None,
     ) -> None:
         """As ``submit``, one frame of each of several cameras in one run of the engine; their sizes may differ.
 
+        Args:
+            frames, pixel_format, colour_matrix, is_full_range: as for ``segment``.
+            cameras: whose they are, each another's; counted from 0 without it.
         Raises:
             ShapeError: not frames of that format.
-            EngineError: no profile of the engine takes as many, or as for ``submit``.
+            EngineError: no profile of the engine takes as many, ``cameras`` are not as many or one is twice among them,
+                or as for ``submit``.
         """
+        cameras = range(len(frames)) if cameras is None else cameras
+        if len(set(cameras)) != len(frames) or len(cameras) != len(frames):
+            raise EngineError(f"{len(frames)} frames of cameras {list(cameras)}", "give one frame of each camera")
         form = FrameForm(pixel_format=pixel_format, colour_matrix=colour_matrix, is_full_range=is_full_range)
-        self._start(list(frames), form)
+        self._start(list(frames), form, cameras)
 
     def warm_up(
         self,
@@ -290,13 +302,13 @@ class Session:
         self._add_total(flight)
         return results
 
-    def _start(self, frames: Sequence[Picture], form: FrameForm) -> None:
+    def _start(self, frames: Sequence[Picture], form: FrameForm, cameras: Sequence[int]) -> None:
         self._check_open()
         if not self._free:
             raise EngineError(f"{self.pending} frames are in flight, depth is {self.depth}", "take a result() first")
         started_s = time.perf_counter()
         slot = self._free[0]
-        self._pipeline.start(slot, frames, form)
+        self._pipeline.start(slot, frames, form, cameras)
         self._free.popleft()
         self._pending.append(_InFlight(slot, len(frames), started_s))
 

@@ -230,3 +230,19 @@ def test_smoothing_of_no_strength_changes_nothing(chain: Any) -> None:
     with Session(chain.int8) as plain, Session(chain.int8, smoothing=Smoothing(strength=0.0)) as smoothed:
         for frame in frames(3):
             np.testing.assert_array_equal(smoothed.segment(frame), plain.segment(frame))
+
+
+def test_cameras_that_take_turns_are_smoothed_as_in_sessions_of_their_own(chain: Any) -> None:
+    cameras = [frames(5), frames(5, (33, 47))]
+    smoothing, expected, found = Smoothing(strength=0.8, motion=200.0), [], []
+    for one in cameras:
+        with Session(chain.fp32, smoothing=smoothing) as session:
+            expected.append([session.segment(frame) for frame in one])
+    with Session(chain.fp32, smoothing=smoothing) as session:
+        for pair in zip(*cameras, strict=True):
+            for camera, frame in enumerate(pair):
+                session.submit(frame, camera=camera)
+            found.append([session.result(), session.result()])
+    for camera, masks in enumerate(expected):
+        for mask, pair in zip(masks, found, strict=True):
+            np.testing.assert_array_equal(pair[camera], mask)

@@ -127,10 +127,11 @@ class Pipeline(ABC):
     input_hw: tuple[int, int]
 
     @abstractmethod
-    def start(self, slot: int, frames: Sequence[Picture], form: FrameForm) -> None:
+    def start(self, slot: int, frames: Sequence[Picture], form: FrameForm, cameras: Sequence[int]) -> None:
         """Take frames, one for each image of the batch; host memory may be reused as soon as this returns.
 
-        Frames in device memory are read until ``finish``, and kept until then.
+        Frames in device memory are read until ``finish``, and kept until then. ``cameras`` says whose past
+        smooths each frame, none twice.
 
         Raises:
             ShapeError: not frames of that form.

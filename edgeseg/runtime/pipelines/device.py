@@ -72,7 +72,7 @@ class DevicePipeline(Pipeline):
         self._graphs = GraphUse(is_wanted=graphs, no_capture=reason)
         self._smoothing = smoothing
         self._pasts: dict[object, Past] = {}
-        self._past: Past | None = None  # of the frame that was started last
+        self._newest: dict[int, Past] = {}  # of each camera's frame that was started last
         self._tables: OrderedDict[object, PictureTables] = OrderedDict()
         self._slots: list[Slot] = []
         self._recycler = Recycler()
@@ -89,7 +89,7 @@ class DevicePipeline(Pipeline):
                     self._colours = on_device(self._cuda, self._slots[0].stream, wanted.overlay.plan.tables())
             undo.pop_all()
 
-    def start(self, slot: int, frames: Sequence[Picture], form: FrameForm) -> None:
+    def start(self, slot: int, frames: Sequence[Picture], form: FrameForm, cameras: Sequence[int]) -> None:
         started_s = time.perf_counter()
         chosen = self._slots[slot]
         if self._is_debug:
@@ -99,9 +99,11 @@ class DevicePipeline(Pipeline):
             pictures = [given_picture(self._cuda, frame, form, reader_handle=handle) for frame in frames]
             scores_hw = self._engine.set_shape(slot, batch=len(frames), size_hw=self.input_hw)
             chosen.take_shape((len(frames), self.input_hw))
-            key = (self.input_hw, *(one.key for one in pictures))
-            past = self._past_of(len(frames), scores_hw)
-            work = chosen.work(key, lambda: self._made(slot, pictures, scores_hw, past))
+            pasts = (
+                [] if self._smoothing is None else [self._past_of(one, scores_hw, self._smoothing) for one in cameras]
+            )
+            key = (self.input_hw, *map(id, pasts), *(one.key for one in pictures))
+            work = chosen.work(key, lambda: self._made(slot, pictures, scores_hw, pasts))
             chosen.run(work, pictures, self._started)
             self._started += 1
         self._latency.add("submit", (time.perf_counter() - started_s) * 1e3)
@@ -150,30 +152,29 @@ class DevicePipeline(Pipeline):
         for past in self._pasts.values():
             past.close()
         self._pasts.clear()
+        self._newest.clear()
         self._tables.clear()
         if self._colours is not None:
             self._colours.close()
         self._kernels.close()
 
-    def _past_of(self, batch: int, scores_hw: tuple[int, int]) -> Past | None:
-        """Of a batch at the size that is in use; it begins anew where the frame before was of another."""
-        if self._smoothing is None:
-            return None
-        key = (batch, self.input_hw)
+    def _past_of(self, camera: int, scores_hw: tuple[int, int], smoothing: Smoothing) -> Past:
+        """Of a camera at the size that is in use; it begins anew where its frame before was of another."""
+        key = (camera, self.input_hw)
         if key not in self._pasts:
             image, head = model_at(self._engine.spec.model, input_hw=self.input_hw, scores_hw=scores_hw)
             layouts = [layout_of(self._engine.spec, name) for name in (image.name, head.output)]
             launches = SmoothLaunches(
-                image=image, head=head, smoothing=self._smoothing, tensor_layout=layouts[0], layout=layouts[1]
+                image=image, head=head, smoothing=smoothing, tensor_layout=layouts[0], layout=layouts[1]
             )
-            self._pasts[key] = Past(self._cuda, launches, batch)
+            self._pasts[key] = Past(self._cuda, launches)
         past = self._pasts[key]
-        if past is not self._past:
-            past.is_empty, self._past = True, past
+        if past is not self._newest.get(camera):
+            past.is_empty, self._newest[camera] = True, past
         return past
 
     def _made(
-        self, slot: int, pictures: Sequence[GivenPicture], scores_hw: tuple[int, int], past: Past | None
+        self, slot: int, pictures: Sequence[GivenPicture], scores_hw: tuple[int, int], pasts: Sequence[Past]
     ) -> SlotWork:
         """The calls of a case, bound to the slot's memory, which is made larger where that is needed."""
         chosen, plan = self._slots[slot], WorkPlan(pictures, self._wanted)
@@ -191,7 +192,7 @@ class DevicePipeline(Pipeline):
             kernels=self._kernels,
             colours=self._colours,
             wanted=self._wanted,
-            past=past,
+            pasts=pasts,
         )
 
     def _tables_of(self, slot: Slot, case: PictureCase, scores_hw: tuple[int, int]) -> PictureTables:

@@ -53,15 +53,20 @@ class HostPipeline(Pipeline):
         self._is_hwc = any((io.name, io.format) == (model.input.name, "hwc") for io in engine.spec.io)
         stored = TensorFormat(dtype=model.input.dtype, layout="NHWC" if self._is_hwc else model.input.layout)
         self._preprocessor = Preprocessor(model.input, threads=threads, tensor_format=stored)
-        self._smoother = None if smoothing is None else ScoreSmoother(model.input, model.head, smoothing)
+        self._smoothing, self._model = smoothing, model
+        self._smoothers: dict[int, ScoreSmoother] = {}
+        if smoothing is not None:
+            self._smoother_of(0, smoothing)  # refuses a head without scores at once
+        self._cameras = [0] * engine.slots
         held = None if smoothing is None else MaskFormat()  # what is smoothed is float32
         self._mask_maker = MaskMaker(model.head, input_hw=model.input.size_hw, mask_format=held, threads=threads)
         self._recycler = Recycler()
         self._sizes_hw: list[tuple[int, int]] = [(0, 0)] * engine.slots
         self._pictures: list[Frame | None] = [None] * engine.slots  # what overlays are drawn into
 
-    def start(self, slot: int, frames: Sequence[Picture], form: FrameForm) -> None:
+    def start(self, slot: int, frames: Sequence[Picture], form: FrameForm, cameras: Sequence[int]) -> None:
         frame = self._only(frames)
+        self._cameras[slot] = cameras[0]
         with self._latency.timed("pre"):
             self._preprocessor.into(self._host_input(slot), frame, **vars(form))
         if self._wanted.overlay is not None:
@@ -113,7 +118,15 @@ class HostPipeline(Pipeline):
 
     def _scores(self, slot: int) -> Tensor:
         scores = self._engine.host_output(slot)
-        return scores if self._smoother is None else self._smoother.smoothed(self._engine.host_input(slot), scores)
+        if self._smoothing is None:
+            return scores
+        smoother = self._smoother_of(self._cameras[slot], self._smoothing)
+        return smoother.smoothed(self._engine.host_input(slot), scores)
+
+    def _smoother_of(self, camera: int, smoothing: Smoothing) -> ScoreSmoother:
+        if camera not in self._smoothers:
+            self._smoothers[camera] = ScoreSmoother(self._model.input, self._model.head, smoothing)
+        return self._smoothers[camera]
 
     def _placement(self, size_hw: tuple[int, int]) -> Placement | None:
         """Where the frame went in the net's input, to be undone; nothing where all of it fills all of that."""

@@ -84,7 +84,7 @@ class SlotWork:
         kernels: of the device.
         colours: ``OverlayPlan.tables()`` on the device, where an overlay is wanted.
         wanted: beside the masks.
-        past: of the frames before, where scores are smoothed.
+        pasts: of each picture the frames before, where scores are smoothed; else none.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class SlotWork:
         kernels: KernelSet,
         colours: DeviceTensor | None,
         wanted: Wanted,
-        past: Past | None,
+        pasts: Sequence[Past],
     ) -> None:
         assert memory.frames is not None and memory.results is not None and memory.scratch is not None
         self.plan, self._engine, self._slot, self._wanted = plan, engine, slot, wanted
@@ -109,7 +109,7 @@ class SlotWork:
         self._tables = tables  # in use as long as this is
         counted = Place(0, (max(plan.areas_bytes, 1),), np.dtype(np.uint8))
         self._areas = counted.on_device(self.results.ptr, self.results.owner)
-        self._smooth = None if past is None else self._smooth_step(past, len(pictures))
+        self._smooth = self._smooth_step(pasts) if pasts else None
         sources = [self._source(one, places) for one, places in zip(pictures, plan.planes, strict=True)]
         self._before = [self._before_of(index, source) for index, source in enumerate(sources)]
         self._behind = [
@@ -155,7 +155,7 @@ class SlotWork:
         for launch in self._behind:
             stream.launch(launch)
         if self._smooth is not None:
-            self._smooth.past.end_turn(stream)
+            self._smooth.end_turns(stream)
 
     def _copy_out(self, stream: Stream) -> None:
         if not self._wanted.on_device:
@@ -202,13 +202,13 @@ class SlotWork:
 
     def _scores_ptr(self, index: int, batch: int) -> int:
         if self._smooth is not None:
-            return self._smooth.past.mean_ptr(index)
+            return self._smooth.pasts[index].mean_ptr
         scores = self._engine.device_output(self._slot)
         return int(scores) + index * (scores.nbytes // batch)
 
-    def _smooth_step(self, past: Past, batch: int) -> SmoothStep:
+    def _smooth_step(self, pasts: Sequence[Past]) -> SmoothStep:
         tensor, scores = self._engine.device_input(self._slot), self._engine.device_output(self._slot)
-        return SmoothStep(past, self._kernels, tensor=tensor, scores=scores, batch=batch)
+        return SmoothStep(pasts, self._kernels, tensor=tensor, scores=scores)
 
     def _overlay(self, places: ResultPlaces, size_hw: tuple[int, int], frame: tuple[int, int]) -> Launch:
         assert places.picture is not None and self._colours is not None and self._wanted.overlay is not None

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from session_lab import SIZE_HW, STEP, assert_nothing_is_left, engine_on, net, spec_of
 
+from edgeseg.errors import EngineError
 from edgeseg.imaging.postprocess import MaskMaker
 from edgeseg.imaging.preprocess import Preprocessor
 from edgeseg.imaging.smoothing import ScoreSmoother, Smoothing
@@ -101,3 +102,32 @@ def test_each_camera_of_a_batch_has_its_own_past(session_lab: Any) -> None:
     assert equal([one for one, _ in found], masks_of(front)) >= LEAST_EQUAL
     assert equal([other for _, other in found], masks_of(rear)) >= LEAST_EQUAL
     assert_nothing_is_left(lab)
+
+
+def test_cameras_that_take_turns_have_each_its_own_past(session_lab: Any) -> None:
+    """Alone and in batches, in any order within one; in the end as if each had a session of its own."""
+    lab, front, rear = session_lab(), frames_of(6), frames_of(6, (24, 64))
+    found: dict[int, list[Any]] = {0: [], 7: []}
+    with engine_on(lab, spec=spec_of(has_profile=True)) as engine, Session(engine, smoothing=SMOOTHING) as session:
+        for number, pair in enumerate(zip(front, rear, strict=True)):
+            given = list(zip((0, 7), pair, strict=True))[:: -1 if number % 2 else 1]
+            if number % 3 == 2:
+                session.submit_batch([frame for _, frame in given], cameras=[camera for camera, _ in given])
+                masks = [one.mask for one in session.result_batch()]
+            else:
+                for camera, frame in given:
+                    session.submit(frame, camera=camera)
+                masks = [session.result(), session.result()]
+            for (camera, _), mask in zip(given, masks, strict=True):
+                found[camera].append(mask)
+    assert equal(found[0], masks_of(front)) >= LEAST_EQUAL
+    assert equal(found[7], masks_of(rear)) >= LEAST_EQUAL
+    assert_nothing_is_left(lab)
+
+
+def test_two_frames_of_one_camera_are_no_batch(session_lab: Any) -> None:
+    frames = frames_of(2)
+    with engine_on(session_lab(), spec=spec_of(has_profile=True)) as engine, Session(engine) as session:
+        for wrong in ((3, 3), (1,)):
+            with pytest.raises(EngineError, match="give one frame of each camera"):
+                session.submit_batch(frames, cameras=wrong)
