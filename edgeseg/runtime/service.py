@@ -18,7 +18,7 @@ from edgeseg.runtime.sinks import Feed, MaskSink, SinkOptions, check_sinks, open
 from edgeseg.runtime.sources import FrameSource, SourceOptions, open_source
 from edgeseg.runtime.sources.addresses import is_live_address
 from edgeseg.runtime.sources.base import DEFAULT_FPS
-from edgeseg.runtime.sources.opening import can_be_played
+from edgeseg.runtime.sources.opening import can_be_played, file_of
 from edgeseg.runtime.sources.starting import FirstOpening, Start
 
 __all__ = ["Service", "ServiceRequest"]
@@ -235,7 +235,8 @@ class Service:
 
 
 def _check(request: ServiceRequest) -> None:
-    check_sinks(request.sinks, sources=len(request.sources), options=request.recording)
+    read = [path for path in map(file_of, request.sources) if path is not None]
+    check_sinks(request.sinks, sources=len(request.sources), read=read, options=request.recording)
     if request.smooth is not None and len(request.sources) > 1:
         raise OptionsError(
             f"masks of {len(request.sources)} sources cannot be steadied in one run, which has one past",

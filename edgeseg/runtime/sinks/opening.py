@@ -17,7 +17,7 @@ from edgeseg.runtime.sinks.video import ClassVideo, OverlayVideo
 from edgeseg.runtime.sinks.video_file import VIDEO_SUFFIXES
 from edgeseg.spec import LabelSpec
 
-__all__ = ["DISPLAYS", "FUNCTION", "open_sink"]
+__all__ = ["CLASSES", "DISPLAYS", "FUNCTION", "open_sink"]
 
 CLASSES = "mask:"
 SHARED = "shm://"
@@ -43,6 +43,8 @@ def open_sink(
         OutputError: it cannot be written, or the name means nothing.
         MissingPackageError: a video without the ``video`` extra.
     """
+    if not name.strip():
+        raise OutputError("a sink has an empty name", "name a file or a folder, or leave the word out")
     if name.startswith(CLASSES):
         return ClassVideo(_video_path(name), labels, fps=fps, options=options)
     if name.startswith(SHARED):

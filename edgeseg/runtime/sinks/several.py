@@ -11,6 +11,7 @@ from edgeseg.errors import OptionsError
 from edgeseg.runtime.sinks.base import MaskSink
 from edgeseg.runtime.sinks.opening import DISPLAYS, FUNCTION, open_sink
 from edgeseg.runtime.sinks.options import PLAIN, SinkOptions
+from edgeseg.runtime.sinks.places import check_places
 from edgeseg.runtime.sinks.records import RECORD_SUFFIX
 from edgeseg.runtime.sinks.rtsp import RTSP_SCHEME
 from edgeseg.runtime.sinks.video_file import VIDEO_SUFFIXES
@@ -31,11 +32,17 @@ class Feed:
     is_live: bool
 
 
-def check_sinks(names: Sequence[str], *, sources: int, options: SinkOptions = PLAIN) -> None:
+def check_sinks(names: Sequence[str], *, sources: int, read: Sequence[Path] = (), options: SinkOptions = PLAIN) -> None:
     """See that sinks can take what so many sources give, and do what is asked of them; opens none.
 
+    Args:
+        names: as ``open_sink`` takes them, with ``{source}`` or without.
+        sources: how many there are.
+        read: files and folders that they read.
+        options: what is asked of the sinks.
     Raises:
-        OptionsError: a sink for all of several sources can carry one alone, or none has files to begin anew.
+        OptionsError: a sink for all of several sources can carry one alone, none has files to begin anew, or two would
+            write to one place, or one over a source.
     """
     if options.has_parts and not any(_is_recording(name) for name in names):
         raise OptionsError(
@@ -44,6 +51,8 @@ def check_sinks(names: Sequence[str], *, sources: int, options: SinkOptions = PL
     for name in names:
         if sources > 1 and SOURCE_WORD not in name and not _carries_several(name):
             raise OptionsError(f"{name} can take the masks of one source, and there are {sources}", _remedy(name))
+    written = [name for name in names if name != NO_SINK]
+    check_places((own for name in written for own in _own_names(name, sources)), read)
 
 
 @contextlib.contextmanager
@@ -88,7 +97,12 @@ def _takers(name: str, feeds: Sequence[Feed], whole: Feed) -> list[tuple[str, Fe
         return []
     if SOURCE_WORD not in name:
         return [(name, whole, None)]
-    return [(name.replace(SOURCE_WORD, str(index)), feed, index) for index, feed in enumerate(feeds)]
+    return [(own, feeds[index], index) for index, own in enumerate(_own_names(name, len(feeds)))]
+
+
+def _own_names(name: str, sources: int) -> list[str]:
+    """Of the sinks that are opened for a name."""
+    return [name.replace(SOURCE_WORD, str(index)) for index in range(sources)] if SOURCE_WORD in name else [name]
 
 
 def _carries_several(name: str) -> bool:

@@ -10,13 +10,15 @@ from edgeseg.errors import AddressError
 from edgeseg.imaging.formats import PIXEL_FORMATS
 from edgeseg.runtime.sources.base import SourceOptions
 
-__all__ = ["Address", "is_live_address", "parse_address", "with_query", "without_password"]
+__all__ = ["Address", "is_camera_path", "is_live_address", "parse_address", "with_query", "without_password"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 LIVE_SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "v4l2", "csi", "gst", "opencv", "shm")
 FILE_ELEMENTS = ("filesrc", "multifilesrc", "splitmuxsrc")
 USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
 PROPERTY = re.compile(r"(?<=user-pw=)\S+")  # of GStreamer's rtspsrc, souphttpsrc
+DEVICES = "/dev/"
+NO_CAMERAS = ("shm/", "fd/", "std")  # all else may be one: udev gives names like v4l/by-id/... and front
 SIZE = re.compile(r"(\d+)x(\d+)")
 
 
@@ -49,7 +51,17 @@ def is_live_address(text: str) -> bool:
         return not _begins_with_a_file(address.place)
     if address.scheme == "test":
         return with_query(address, SourceOptions(), extra=("frames",))[1].fps is not None
-    return address.scheme in LIVE_SCHEMES or text.isdecimal() or text.startswith("/dev/video")
+    return address.scheme in LIVE_SCHEMES or text.isdecimal() or is_camera_path(text)
+
+
+def is_camera_path(text: str) -> bool:
+    """Whether a path is a camera's by its name alone: it need not be there, and udev gives it names of its own.
+
+    Example:
+        >>> is_camera_path("/dev/v4l/by-id/usb-cam-index0"), is_camera_path("/dev/shm/clip.mp4")
+        (True, False)
+    """
+    return text.startswith(DEVICES) and not text.removeprefix(DEVICES).startswith(NO_CAMERAS)
 
 
 def _begins_with_a_file(pipeline: str) -> bool:

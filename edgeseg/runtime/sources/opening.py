@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from edgeseg.errors import AddressError, SourceError
-from edgeseg.runtime.sources.addresses import Address, parse_address, positive, with_query
+from edgeseg.runtime.sources.addresses import Address, is_camera_path, parse_address, positive, with_query
 from edgeseg.runtime.sources.base import FrameSource, SourceOptions
 from edgeseg.runtime.sources.folder import ImageFolder
 from edgeseg.runtime.sources.gstreamer import GstreamerSource
@@ -18,7 +18,7 @@ from edgeseg.runtime.sources.synthetic import SyntheticSource
 from edgeseg.runtime.sources.v4l2 import open_camera
 from edgeseg.runtime.sources.video import VideoFile, VideoStream
 
-__all__ = ["can_be_played", "open_source"]
+__all__ = ["can_be_played", "file_of", "open_source"]
 
 STREAMS = ("rtsp", "rtsps", "http", "https", "udp")
 WHAT_THERE_IS = (
@@ -40,6 +40,8 @@ def open_source(name: str, options: SourceOptions = DEFAULTS) -> FrameSource:
         AddressError: its name means nothing, whatever there is.
         MissingPackageError: the package that reads it is not installed.
     """
+    if not name.strip():
+        raise AddressError("the source has an empty name", WHAT_THERE_IS)
     address = parse_address(name)
     if not can_be_played(name):
         _refuse_playing(name, options)
@@ -49,6 +51,8 @@ def open_source(name: str, options: SourceOptions = DEFAULTS) -> FrameSource:
         return open_camera(name, Path(f"/dev/video{int(name)}"), options)
     if address.scheme in STREAMS:
         return VideoStream(name, options)
+    if is_camera_path(name):
+        return open_camera(name, Path(name), options)
     if _is_path(address):
         return _open_path(address, options)
     opener = OPENERS.get(address.scheme)
@@ -65,7 +69,20 @@ def can_be_played(name: str) -> bool:
         (True, False, False)
     """
     address = parse_address(name)
-    return _is_path(address) and not _path(address).is_dir() and not _path(address).is_char_device()
+    if not _is_path(address) or is_camera_path(name):
+        return False
+    return not _path(address).is_dir() and not _path(address).is_char_device()
+
+
+def file_of(name: str) -> Path | None:
+    """The file or folder that a source reads, there or not; None for one that reads none.
+
+    Example:
+        >>> file_of("file:///srv/clip.mp4"), file_of("rtsp://camera/1"), file_of("0")
+        (PosixPath('/srv/clip.mp4'), None, None)
+    """
+    address = parse_address(name)
+    return _path(address) if _is_path(address) and not is_camera_path(name) else None
 
 
 def _open_raw(address: Address, options: SourceOptions) -> FrameSource:

@@ -66,3 +66,27 @@ def test_where_one_of_several_cannot_be_opened_none_is_left(labels: Any, tmp_pat
     with pytest.raises(OutputError), open_sinks([str(tmp_path / "{source}" / "a.jsonl")], labels, [CAMERA, CAMERA]):
         pass
     assert list((tmp_path / "0").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "sources"),
+    [
+        (("a.mp4", "./a.mp4"), 1),
+        (("a.mp4", "mask:a.mp4"), 1),
+        (("masks", "none", "masks/"), 1),
+        (("m-{source}.jsonl", "m-1.jsonl"), 2),
+    ],
+)
+def test_two_sinks_of_one_place_are_refused(names: tuple[str, ...], sources: int) -> None:
+    with pytest.raises(OptionsError, match="would write to one place"):
+        check_sinks(names, sources=sources)
+
+
+def test_sinks_without_files_may_be_named_as_often_as_one_likes() -> None:
+    check_sinks(["none", "none", "py:module:function", "py:module:function", "m-0.jsonl", "m-{source}.mp4"], sources=1)
+
+
+def test_an_empty_name_is_no_folder(labels: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="a sink has an empty name"), open_sinks([""], labels, [FILE]):
+        pass

@@ -37,6 +37,9 @@ def test_the_query_goes_before_the_options() -> None:
         ("raw:///nowhere?size=8x8", "cannot be read"),
         ("shm://edgeseg-nobody", "start its writer"),
         ("file:///nowhere.mp4", "cannot be read"),
+        ("", "the source has an empty name"),
+        ("/dev/v4l/by-id/usb-nobody", "list the cameras"),
+        ("/dev/front-camera", "list the cameras"),
     ],
 )
 def test_a_wrong_address_is_refused_with_the_next_step(name: str, words: str) -> None:
