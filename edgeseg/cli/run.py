@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 
 from edgeseg.cli.console import Duration, Size, count_bar
 
@@ -103,6 +104,7 @@ def run(
     from edgeseg.runtime.service import Service, ServiceRequest
     from edgeseg.runtime.sinks import SinkOptions
 
+    _check_token(serve)
     request = ServiceRequest(
         engine=engine,
         sources=(source, *more),
@@ -120,15 +122,37 @@ def run(
         cuda_graphs=cuda_graphs,
     )
     with Service(request) as service:
-        if service.url:
-            click.echo(f"live view: {service.url}", err=True)
-        with count_bar("masks", total=service.length) as show:
-            end = service.run(on_mask=show)
+        end = service.run() if log else _run_with_bar(service)
         if service.was_stopped and not service.is_live:
             raise EdgesegError(
                 f"interrupted after {end.masks} masks", "what was written is whole; run it again for the rest"
             )
         _print_result(end, service, sinks, with_stats=stats)
+        _check_sinks(end)
+
+
+def _check_token(serve: str | None) -> None:
+    """In the environment a token may be for other runs; typed, it is for this one."""
+    typed = click.get_current_context().get_parameter_source("serve_token") is ParameterSource.COMMANDLINE
+    if typed and serve is None:
+        raise click.UsageError("--serve-token is for the live view: add --serve :8080, or leave it out")
+
+
+def _run_with_bar(service: Service) -> Snapshot:
+    if service.url:
+        click.echo(f"live view: {service.url}", err=True)
+    with count_bar("masks", total=service.length) as show:
+        return service.run(on_mask=show)
+
+
+def _check_sinks(end: Snapshot) -> None:
+    """A live run goes on without a sink that fails; at its end that is no success."""
+    from edgeseg.errors import OutputError
+
+    failed = [one for one in end.sinks if one.standing in ("failed", "hanging")]
+    if failed:
+        told = "; ".join(f"after {one.written} masks {one.error or f'{one.name} hangs'}" for one in failed)
+        raise OutputError(f"{len(failed)} of {len(end.sinks)} sinks did not last: {told}", "the others are whole")
 
 
 def _print_result(end: Snapshot, service: Service, sinks: tuple[str, ...], *, with_stats: bool) -> None:

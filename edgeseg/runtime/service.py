@@ -228,6 +228,7 @@ class Service:
         stack.callback(view.close)
         self._sinks.append(view)
         self.url = view.url
+        self.state.emit("serving", url=self.url)
 
     def _health(self) -> tuple[bool, Mapping[str, object]]:
         found = health_of(self.state.snapshot(), bound_s=self._request.loop.stall_s)
@@ -237,6 +238,8 @@ class Service:
 def _check(request: ServiceRequest) -> None:
     read = [path for path in map(file_of, request.sources) if path is not None]
     check_sinks(request.sinks, sources=len(request.sources), read=read, options=request.recording)
+    if not 0 <= request.alpha <= 1:
+        raise OptionsError(f"the weight of the class colours is {request.alpha}", "give 0 to 1")
     if request.smooth is not None and len(request.sources) > 1:
         raise OptionsError(
             f"masks of {len(request.sources)} sources cannot be steadied in one run, which has one past",

@@ -51,7 +51,11 @@ def test_every_source_has_its_own_sinks_and_shares_the_others(chain: Any, tmp_pa
 
 def test_what_does_not_go_together_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
     nothing = tmp_path / "no.engine"
-    for more, says in (({"sinks": ("v.mp4",)}, "v-{source}.mp4"), ({"smooth": 0.5}, "leave --smooth out")):
+    for more, says in (
+        ({"sinks": ("v.mp4",)}, "v-{source}.mp4"),
+        ({"smooth": 0.5}, "leave --smooth out"),
+        ({"alpha": float("nan")}, "0 to 1"),
+    ):
         with pytest.raises(OptionsError, match=says):
             Service(ServiceRequest(engine=nothing, sources=(SMALL, "no.mp4"), **more))  # type: ignore[arg-type]
 
@@ -98,3 +102,14 @@ def test_a_file_is_paced_beside_a_camera_unless_that_is_said(
 def test_what_cannot_be_played_is_not_where_nothing_can(chain: Any) -> None:
     with pytest.raises(SourceError, match="neither paced nor repeated"):
         Service(request(chain, SMALL, LARGE, is_paced=True))
+
+
+@pytest.mark.parametrize("source", ["clip.mp4", "file://{here}/clip.mp4", "pictures"])
+def test_a_sink_never_replaces_what_the_source_reads(tmp_path: Path, monkeypatch: Any, source: str) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "link.mp4").symlink_to("clip.mp4")
+    monkeypatch.chdir(tmp_path)
+    own = "pictures/../pictures" if source == "pictures" else "link.mp4"
+    for sink in (own, f"{tmp_path / source}" if "://" not in source else "mask:./clip.mp4"):
+        with pytest.raises(OptionsError, match="is the source too, and would be written over"):
+            Service(ServiceRequest(engine=Path("no.engine"), sources=(source.format(here=tmp_path),), sinks=(sink,)))

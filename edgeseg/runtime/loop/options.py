@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -69,8 +70,8 @@ class LoopOptions:
     def __post_init__(self) -> None:
         for name in ("max_age_s", "rate", "backoff_s", "backoff_max_s", "stall_s", "end_grace_s"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise OptionsError(f"{name} is {value}", "give more than 0")
+            if value is not None and not 0 < value < math.inf:
+                raise OptionsError(f"{name} is {value}", "give a number above 0")
         for name in ("queued", "batch_limit", "abandoned_limit", "sink_queued"):
             if getattr(self, name) < 1:
                 raise OptionsError(f"{name} is {getattr(self, name)}", "give 1 or more")

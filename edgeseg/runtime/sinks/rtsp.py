@@ -84,7 +84,7 @@ class RtspStream(MaskSink):
 
 def _start(name: str) -> subprocess.Popen[bytes]:
     found = re.fullmatch(r"rtsp-out://([^:/\s]*):(\d{1,5})(/\S+)", name)
-    if found is None:
+    if found is None or not 0 < int(found[2]) <= 65535:
         raise OutputError(f"{name} is no address to serve", "write rtsp-out://:8554/live")
     script, words = Path(__file__).with_name("rtsp_child.py"), (found[1] or LOOPBACK, found[2], found[3])
     child = start_process(script, *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

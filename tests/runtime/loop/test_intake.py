@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loop_lab import Clock, eventually, frame_at
 
-from edgeseg.errors import SourceError
+from edgeseg.errors import OptionsError, SourceError
 from edgeseg.imaging.formats import FrameForm
 from edgeseg.runtime.loop.intake import Intake
 from edgeseg.runtime.loop.options import LoopOptions
@@ -206,3 +206,9 @@ def test_every_frame_is_accounted_for_at_every_instant(
         for index, one in enumerate(desk.state.snapshot().sources):
             assert one.in_flight == desk.intake.waiting(index) + flight[index]
             assert one.frames_in == one.masks + one.dropped + one.stale + one.corrupt + one.in_flight
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused(value: float) -> None:
+    with pytest.raises(OptionsError, match=f"rate is {value}"):
+        LoopOptions(rate=value)

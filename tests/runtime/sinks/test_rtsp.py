@@ -121,7 +121,10 @@ def test_a_machine_without_gstreamer_is_told_what_to_install(labels: Any, monkey
         RtspStream(f"rtsp-out://:{free_port()}/live", labels)
 
 
-@pytest.mark.parametrize("name", ["rtsp-out://8554", "rtsp-out://:8554", "rtsp-out://:port/live"])
+@pytest.mark.parametrize(
+    "name",
+    ["rtsp-out://8554", "rtsp-out://:8554", "rtsp-out://:port/live", "rtsp-out://:0/live", "rtsp-out://:99999/live"],
+)
 def test_an_address_without_port_or_path_is_refused(name: str, labels: Any) -> None:
     with pytest.raises(OutputError, match=r"rtsp-out://:8554/live"):
         open_sink(name, labels, fps=30)
