@@ -103,7 +103,7 @@ smoothing-page: install
 # Two arenas of malloc, as deploy/ has them.
 SOAK ?=
 soak: install
-	MALLOC_ARENA_MAX=2 PYTHONPATH=scripts:tests/lab $(BIN)/python -m soak $(SOAK)
+	PYTHONPATH=scripts:tests/lab $(BIN)/python -m soak $(SOAK)
 
 calib-data: install
 	$(BIN)/python -m edgeseg.calib_data.generate --out edgeseg/calib_data

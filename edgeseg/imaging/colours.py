@@ -10,7 +10,7 @@ from edgeseg.imaging.formats import FrameForm, Picture, TensorFormat, planes_of,
 from edgeseg.imaging.preprocess import Frame, Preprocessor
 from edgeseg.spec import InputSpec
 
-__all__ = ["as_bgr"]
+__all__ = ["as_bgr", "forget_sizes"]
 
 KEPT = 8  # sizes; a loop has a camera or a few
 
@@ -38,6 +38,11 @@ def as_bgr(picture: Picture, form: FrameForm, *, out: Frame | None = None) -> Fr
     pixels = np.empty((height, width, 3), np.uint8) if out is None else out
     _converter((height, width)).into(pixels[None], picture, **vars(form))
     return pixels
+
+
+def forget_sizes() -> None:
+    """Let go of what is kept of pictures so far: the newest few sizes, with a few threads each."""
+    _converter.cache_clear()
 
 
 @functools.lru_cache(KEPT)

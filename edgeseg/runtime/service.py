@@ -11,6 +11,7 @@ from types import TracebackType
 
 from edgeseg.errors import EngineError, OptionsError
 from edgeseg.imaging.smoothing import Smoothing
+from edgeseg.runtime.heap import few_arenas, long_lived
 from edgeseg.runtime.loop import LoopOptions, LoopState, Opening, ReloadRequest, Snapshot, run_sources
 from edgeseg.runtime.metrics import EventLog, health_of, metrics_text
 from edgeseg.runtime.session import Session
@@ -66,6 +67,7 @@ class Service:
     def __init__(self, request: ServiceRequest) -> None:
         self._request = request
         _check(request)
+        few_arenas()
         self._are_live = [is_live_address(name) for name in request.sources]
         self.is_live = any(self._are_live)
         self.state = LoopState(on_event=EventLog().write) if request.has_log else LoopState()
@@ -78,7 +80,8 @@ class Service:
             self._first.wait(request.loop.stall_s)
             feeds = [self._feed(index) for index in range(len(request.sources))]
             self._length = self._whole_length()
-            self._sessions = [self._open_session()]
+            with long_lived():
+                self._sessions = [self._open_session()]
             stack.callback(self._sessions[0].close)
             self._batch_limit = min(self._sessions[0].batch_limit, len(request.sources))
             labels = self._sessions[0].spec.model.labels

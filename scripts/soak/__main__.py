@@ -16,6 +16,7 @@ from typing import Any
 
 from stream_servers import HttpSender, RtspServer, UdpSender, has_ffmpeg, has_rtsp
 
+from edgeseg.runtime.heap import few_arenas
 from soak.checks import checks_of
 from soak.freshness import freshness
 from soak.page import page
@@ -37,6 +38,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--fresh-s", type=float, default=60.0, help="how long the source twice as fast runs")
     parser.add_argument("--out", type=Path, default=PAGE)
     asked = parser.parse_args(words)
+    few_arenas()  # as the command does
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         plan = Plan(

@@ -8,6 +8,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeseg.imaging.colours import forget_sizes
+
 __all__ = ["Held", "Sample", "growth_bytes", "held", "resident", "slope_bytes_a_frame"]
 
 PROC, SHARED = Path("/proc/self"), Path("/dev/shm")
@@ -55,7 +57,8 @@ def resident() -> tuple[int, int]:
 
 
 def held() -> Held:
-    """At this moment."""
+    """At this moment, and without what is kept of former sizes, whose threads are not left behind but in store."""
+    forget_sizes()
     gc.collect()
     tasks = list((PROC / "task").iterdir())
     children = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]

@@ -28,19 +28,6 @@ of its own). A rehearsal comes before it, so that every library is loaded; what 
 after the run.
 """
 
-#: shown where a goal is missed, by the beginning of its line; from experiments of 2026-11-22
-WHY_MISSED = {
-    "resident memory": (
-        "Resident memory goes up and down by some 8 MiB and drifts slowly; all of it is anonymous. Ruled out: loading "
-        "the engine again (41 times alone: level after the tenth). malloc's arenas are a part: 185 MiB with the "
-        "default number of them, 174 MiB with two, each after 20,000 frames. The rest is not explained yet."
-    ),
-    "native threads": (
-        "Native threads are those of pre- and post-processing plans for the newest sizes and formats, which caches of "
-        "four hold, each with a pool of its own; how many there are depends on the frames that came last."
-    ),
-}
-
 MEMORY = """
 ## Memory
 
@@ -87,7 +74,7 @@ def page(
         ),
         *_machine(plan, outcome), "\n## What must hold\n\n| what | figure | goal | met |\n|---|---:|---|---|\n",
         *(f"| {one.what} | {one.figure} | {one.goal} | {_word(one.is_met)} |\n" for one in checks),
-        *_why_missed(checks), *_faults(outcome), *_accounts(outcome), *_memory(plan, outcome),
+        *_faults(outcome), *_accounts(outcome), *_memory(plan, outcome),
         *_fresh(fresh, fresh_s), *_recovery(recoveries),
     ]  # fmt: skip
     return "".join(parts)
@@ -102,13 +89,6 @@ def _machine(plan: Plan, outcome: Outcome) -> Iterator[str]:
     minutes, rate = outcome.seconds / 60, outcome.seen.frames_in / outcome.seconds
     yield f"{listed}.\n"
     yield f"{time.strftime('%Y-%m-%d')}, seed {plan.seed}, {minutes:.1f} minutes, {rate:.0f} frames a second.\n"
-
-
-def _why_missed(checks: Sequence[Check]) -> Iterator[str]:
-    for one in checks:
-        yield from (
-            f"\n{why}\n" for what, why in WHY_MISSED.items() if one.is_met is False and one.what.startswith(what)
-        )
 
 
 def _faults(outcome: Outcome) -> Iterator[str]:

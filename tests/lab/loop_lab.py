@@ -97,11 +97,11 @@ class FakeSession:
         self._pending: deque[list[Any]] = deque()
         self._fails_at, self._value = fails_at, value
 
-    def submit(self, picture: Any, **form: Any) -> None:
-        self._start([picture], form)
+    def submit(self, picture: Any, *, camera: int = 0, **form: Any) -> None:
+        self._start([picture], form, [camera])
 
-    def submit_batch(self, pictures: Sequence[Any], **form: Any) -> None:
-        self._start(list(pictures), form)
+    def submit_batch(self, pictures: Sequence[Any], *, cameras: Sequence[int] | None = None, **form: Any) -> None:
+        self._start(list(pictures), form, list(range(len(pictures)) if cameras is None else cameras))
 
     def warm_up(self, pictures: Sequence[Any], **form: Any) -> None:
         self.submit_batch(pictures, **form)
@@ -118,7 +118,7 @@ class FakeSession:
         assert not self._pending or self._fails_at is not None, "closed with frames in flight"
         self.is_closed = True
 
-    def _start(self, pictures: list[Any], form: dict[str, Any]) -> None:
+    def _start(self, pictures: list[Any], form: dict[str, Any], cameras: list[int]) -> None:
         pixel_format = FrameForm(**form).pixel_format
         assert not self.is_closed, "used after close"
         if any(isinstance(picture, np.ndarray) and picture.size == 0 for picture in pictures):
@@ -126,6 +126,7 @@ class FakeSession:
         if len(self._pending) == self.depth:
             raise EngineError("too many in flight")
         self._pending.append([size_wh_of(planes_of(picture, pixel_format))[::-1] for picture in pictures])
+        assert len(set(cameras)) == len(cameras) == len(pictures), "two frames of one camera"
         self.batches.append(len(pictures))
 
     def _masks(self) -> list[np.ndarray]:

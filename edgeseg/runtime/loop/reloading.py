@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from edgeseg.errors import EngineError
 from edgeseg.runtime.device_frames import is_on_device
 from edgeseg.runtime.frames import Frame
+from edgeseg.runtime.heap import long_lived
 from edgeseg.runtime.loop.state import LoopState
 from edgeseg.runtime.session import Session
 
@@ -84,7 +85,8 @@ class Reloader:
 
     def _open(self, running: Session, newest: Sequence[Frame]) -> None:
         try:
-            session = self._checked(running, newest)
+            with long_lived():
+                session = self._checked(running, newest)
         except Exception as error:  # noqa: BLE001  # whatever it is, the old engine goes on, and the event says why
             self._state.reloaded(is_taken=False)
             self._state.emit("reload-refused", "error", error=str(error) or type(error).__name__)

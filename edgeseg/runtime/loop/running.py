@@ -12,6 +12,7 @@ from random import Random
 from edgeseg.errors import EdgesegError, EngineError, OptionsError, ShapeError, SourceError
 from edgeseg.imaging.postprocess import Mask
 from edgeseg.runtime.frames import Frame
+from edgeseg.runtime.heap import long_lived
 from edgeseg.runtime.loop.intake import Intake
 from edgeseg.runtime.loop.options import LoopOptions, Opening
 from edgeseg.runtime.loop.reading import SupervisedSource
@@ -19,6 +20,7 @@ from edgeseg.runtime.loop.reloading import Reloader, ReloadRequest
 from edgeseg.runtime.loop.snapshot import Snapshot
 from edgeseg.runtime.loop.state import LoopState
 from edgeseg.runtime.loop.stopping import signals_handled
+from edgeseg.runtime.loop.tidying import Tidier
 from edgeseg.runtime.loop.watching import Watch
 from edgeseg.runtime.loop.writing import SinkWriter
 from edgeseg.runtime.session import Session
@@ -107,8 +109,9 @@ class _Loop:
             SupervisedSource(index, one, self._intake, options, state, random=random)
             for index, one in enumerate(openings)
         ]
-        self._watch = Watch(readers, self._intake)
-        self._session = session_opener()
+        self._watch = Watch(readers, self._intake, Tidier(state))
+        with long_lived():
+            self._session = session_opener()
         self._state.use_engine(engine, self._session.latency)
         self._writers = [self._writer(index, sink) for index, sink in enumerate(sinks)]
 
@@ -166,9 +169,10 @@ class _Loop:
         now = self._state.clock()
         try:
             if len(frames) == 1:
-                session.submit(frames[0].picture, **form)
+                session.submit(frames[0].picture, camera=frames[0].source, **form)
             else:
-                session.submit_batch([frame.picture for frame in frames], **form)
+                cameras = [frame.source for frame in frames]
+                session.submit_batch([frame.picture for frame in frames], cameras=cameras, **form)
         except ShapeError:
             raise
         except BaseException:

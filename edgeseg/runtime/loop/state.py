@@ -82,6 +82,7 @@ class LoopState:
         self._sources: list[_Source] = []
         self._sinks: list[_Sink] = []
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._emitted = 0
         self._reloads = self._reload_failures = 0
         self._mask_s: float | None = None
 
@@ -103,7 +104,13 @@ class LoopState:
         event = Event(kind=kind, level=level, at_s=self.clock(), fields=shown)
         with self._lock:
             self._events.append(event)
+            self._emitted += 1
         self._on_event(event)
+
+    @property
+    def emitted(self) -> int:
+        """How many events there have been."""
+        return self._emitted
 
     def arrived(self, source: int) -> None:
         """A frame came."""

@@ -1,4 +1,4 @@
-"""Own the thread that watches over all sources, and their end. Know nothing of one source's failures."""
+"""Own the thread that watches over all sources, and their end; it tidies too. Know nothing of one source's failures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from edgeseg.runtime.loop.intake import Intake
 from edgeseg.runtime.loop.reading import SupervisedSource, Worker
+from edgeseg.runtime.loop.tidying import Tidier
 
 __all__ = ["Watch"]
 
@@ -22,10 +23,11 @@ class Watch:
     Args:
         sources: in their order.
         intake: told where watching itself fails.
+        tidier: ticked with them.
     """
 
-    def __init__(self, sources: Sequence[SupervisedSource], intake: Intake) -> None:
-        self._sources, self._intake = sources, intake
+    def __init__(self, sources: Sequence[SupervisedSource], intake: Intake, tidier: Tidier) -> None:
+        self._sources, self._intake, self._tidier = sources, intake, tidier
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="edgeseg-watch", daemon=True)
 
@@ -59,6 +61,7 @@ class Watch:
                     source.tick()
                 except BaseException as error:  # noqa: BLE001  # no thread can be started: handed to the loop
                     self._intake.finish(index, error)
+            self._tidier.tick()
             if self._stopped.wait(TICK_S):
                 break
 
