@@ -243,8 +243,3 @@ def _check(request: ServiceRequest) -> None:
     check_sinks(request.sinks, sources=len(request.sources), read=read, options=request.recording)
     if not 0 <= request.alpha <= 1:
         raise OptionsError(f"the weight of the class colours is {request.alpha}", "give 0 to 1")
-    if request.smooth is not None and len(request.sources) > 1:
-        raise OptionsError(
-            f"masks of {len(request.sources)} sources cannot be steadied in one run, which has one past",
-            "leave --smooth out, or run each source by itself",
-        )

@@ -49,11 +49,23 @@ def test_every_source_has_its_own_sinks_and_shares_the_others(chain: Any, tmp_pa
         assert [np.shape(one)[1::-1] for one in pictures] == [size_wh] * seen.sources[index].masks
 
 
+def test_each_sources_masks_are_steadied_by_its_own_past(chain: Any, tmp_path: Path) -> None:
+    def masks(folder: str, *sources: str, smooth: float | None = 0.9) -> list[list[dict[str, Any]]]:
+        place = tmp_path / folder / "m-{source}.jsonl"
+        with Service(request(chain, *sources, sinks=(str(place),), smooth=smooth)) as service:
+            service.run()
+        names = [str(place).format(source=index) for index in range(len(sources))]
+        return [[{**bare(line), "source": 0} for line in lines_of(Path(name))] for name in names]
+
+    alone = masks("small", SMALL) + masks("large", LARGE)
+    assert masks("both", SMALL, LARGE) == alone
+    assert masks("plain", SMALL, smooth=None) != alone[:1]
+
+
 def test_what_does_not_go_together_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
     nothing = tmp_path / "no.engine"
     for more, says in (
         ({"sinks": ("v.mp4",)}, "v-{source}.mp4"),
-        ({"smooth": 0.5}, "leave --smooth out"),
         ({"alpha": float("nan")}, "0 to 1"),
     ):
         with pytest.raises(OptionsError, match=says):

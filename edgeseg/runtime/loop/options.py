@@ -60,7 +60,7 @@ class LoopOptions:
     batch_limit: int = 1
     reconnect: bool = True
     backoff_s: float = 0.2
-    backoff_max_s: float = 1.5
+    backoff_max_s: float = 1.0
     stall_s: float = 10.0
     abandoned_limit: int = 8
     sink_queued: int = 4
