@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from soak.measuring import Sample, growth_bytes, slope_bytes_a_frame
+from soak.measuring import Sample, growth_bytes, step_bytes
 from soak.running import Outcome, Plan, is_balanced
 
 __all__ = ["Check", "checks_of", "leaks_of", "settled"]
@@ -83,10 +83,7 @@ def _of_memory(outcome: Outcome, plan: Plan) -> list[Check]:
             is_met=growth < GROWTH_BYTES,
         ),
         Check(what="of it anonymous (heaps, stacks, buffers)", figure=_mib(anonymous)),
-        Check(
-            what="slope of resident memory, Theil and Sen's, over 100,000 frames",
-            figure=_mib(slope_bytes_a_frame(samples) * 100_000),
-        ),
+        Check(what="its last tenth above its first, medians", figure=_mib(step_bytes(samples))),
     ]  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeseg.imaging.colours import forget_sizes
+from edgeseg.runtime.heap import give_back
 
-__all__ = ["Held", "Sample", "growth_bytes", "held", "resident", "slope_bytes_a_frame"]
+__all__ = ["Held", "Sample", "growth_bytes", "held", "resident", "step_bytes"]
 
 PROC, SHARED = Path("/proc/self"), Path("/dev/shm")
 SHARE = 0.1  # of the samples, at either end, whose median is compared
@@ -19,7 +20,7 @@ PAIRS = 200  # samples that the slope is taken of, evenly chosen: their pairs ar
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Memory at one moment, after a collection of Python's garbage.
+    """Memory at one moment, after a collection of Python's garbage and with free pages handed back.
 
     Attributes:
         frames: that had come.
@@ -46,8 +47,9 @@ class Held:
 
 
 def resident() -> tuple[int, int]:
-    """Resident and anonymous bytes, as the kernel counts them page by page."""
+    """Resident and anonymous bytes, as the kernel counts them page by page, once nothing free is among them."""
     gc.collect()
+    give_back()
     sizes = dict.fromkeys(("Rss", "Anonymous"), 0)
     for line in (PROC / "smaps_rollup").read_text().splitlines()[1:]:
         name, _, size = line.partition(":")
@@ -81,20 +83,20 @@ def _descriptors() -> list[str]:
     return found
 
 
-def growth_bytes(samples: list[Sample], *, part: str = "resident_bytes") -> int:
+def step_bytes(samples: list[Sample]) -> int:
     """The median of the last tenth of the samples above that of the first tenth."""
-    values = [getattr(one, part) for one in samples]
+    values = [one.resident_bytes for one in samples]
     count = max(int(len(values) * SHARE), 1)
     return int(statistics.median(values[-count:]) - statistics.median(values[:count]))
 
 
-def slope_bytes_a_frame(samples: list[Sample]) -> float:
-    """Theil and Sen's: the median of the slopes of all pairs, which outliers do not move."""
+def growth_bytes(samples: list[Sample], *, part: str = "resident_bytes") -> float:
+    """From the first sample to the last, along the line of Theil and Sen, whose slope is the median of all pairs'."""
     chosen = samples[:: max(len(samples) // PAIRS, 1)]
     slopes = [
-        (other.resident_bytes - one.resident_bytes) / (other.frames - one.frames)
+        (getattr(other, part) - getattr(one, part)) / (other.frames - one.frames)
         for index, one in enumerate(chosen)
         for other in chosen[index + 1 :]
         if other.frames > one.frames
     ]
-    return statistics.median(slopes) if slopes else 0.0
+    return statistics.median(slopes) * (samples[-1].frames - samples[0].frames) if slopes else 0.0

@@ -32,8 +32,9 @@ MEMORY = """
 ## Memory
 
 Warm-up is the first tenth of the frames, and until each fault has come at least once: here {warm:,} frames. After it,
-resident memory (`Rss` of /proc/self/smaps_rollup) was read {count} times, after a collection of Python's garbage.
-Growth is the median of the last tenth of these samples less that of the first tenth.
+resident memory (`Rss` of /proc/self/smaps_rollup) was read {count} times, after a collection of Python's garbage and
+with malloc's free pages handed back, as the loop itself does after events. Growth is along the line of Theil and Sen,
+the median slope of all pairs of samples, from the first to the last.
 
 | frames | minutes | resident MiB | anonymous MiB |
 |---:|---:|---:|---:|

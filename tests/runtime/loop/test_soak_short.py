@@ -10,7 +10,7 @@ import pytest
 from soak.checks import checks_of, leaks_of
 from soak.faults import Rates
 from soak.freshness import Fresh
-from soak.measuring import Sample, growth_bytes, slope_bytes_a_frame
+from soak.measuring import Sample, growth_bytes, step_bytes
 from soak.page import page
 from soak.recovery import Recovery, recovery_of
 from soak.running import Plan, is_balanced, soak
@@ -67,14 +67,13 @@ def samples_of(*resident_mib: float) -> list[Sample]:
     ]
 
 
-def test_growth_and_slope_are_those_of_most_samples_and_not_of_an_outlier() -> None:
+def test_growth_is_that_of_most_samples_and_not_of_an_outlier() -> None:
     level = [100.0] * 20
     level[7] = 180.0
-    assert growth_bytes(samples_of(*level)) == 0
-    assert slope_bytes_a_frame(samples_of(*level)) == 0
+    assert growth_bytes(samples_of(*level)) == step_bytes(samples_of(*level)) == 0
     rising = samples_of(*(100 + 0.1 * index for index in range(20)))
-    assert growth_bytes(rising) == pytest.approx(1.8 * MIB, rel=1e-4)
-    assert slope_bytes_a_frame(rising) * 100_000 == pytest.approx(10 * MIB, rel=1e-4)
+    assert step_bytes(rising) == pytest.approx(1.8 * MIB, rel=1e-4)
+    assert growth_bytes(rising) == pytest.approx(1.9 * MIB, rel=1e-4)
 
 
 def test_a_goal_is_missed_by_the_first_figure_beyond_it() -> None:
