@@ -97,6 +97,8 @@ def read_engine_spec(engine_path: Path) -> tuple[EngineSpec, bytes]:
     Raises:
         SpecError: a file is missing or malformed, or they do not belong together.
     """
+    if engine_path.suffix == ".onnx":
+        raise SpecError(f"{engine_path} is a net and no engine", f"build one: edgeseg build-engine {engine_path}")
     redo = "build it again with 'edgeseg build-engine'"
     plan = read_file(engine_path, error=SpecError, make_it=redo)
     path = sidecar_path(engine_path)

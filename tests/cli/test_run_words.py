@@ -18,6 +18,14 @@ def test_the_log_is_json_and_nothing_else_though_a_page_is_served(edgeseg: Any, 
     events = [json.loads(line) for line in done.stderr.splitlines()]
     assert [one["event"] for one in events][:2] == ["serving", "started"]
     assert events[0]["url"].startswith("http://127.0.0.1:")
+    accounts = {name: events[-1][name] for name in ("masks", "dropped", "stale", "corrupt")}
+    assert accounts == {"masks": 3, "dropped": 0, "stale": 0, "corrupt": 0}
+
+
+def test_a_net_in_an_engines_place_is_to_be_built(edgeseg: Any, tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"any")
+    done = edgeseg("run", "net.onnx", FRAMES)
+    assert done.returncode == 1 and "edgeseg build-engine net.onnx" in done.stderr, done.stderr
 
 
 def test_a_token_without_a_page_is_a_wrong_use_where_it_is_typed(edgeseg: Any, chain: Any) -> None:

@@ -77,8 +77,9 @@ def run_sources(
         loop = _Loop(session_opener, openings, sinks, options or LoopOptions(), state, stop, reload, engine, on_mask)
         state.emit("started", engine=engine, sources=len(openings), sinks=len(sinks))
         loop.run()
-    state.emit("ended", masks=state.snapshot().masks)
-    return state.snapshot()
+    end = state.snapshot()
+    state.emit("ended", masks=end.masks, dropped=end.dropped, stale=end.stale, corrupt=end.corrupt)
+    return end
 
 
 class _Loop:

@@ -91,8 +91,10 @@ def _start(name: str) -> subprocess.Popen[bytes]:
     said = _first_line(child)
     if said != "ready":
         end_process(child, END_S)
+        can_serve = "cannot be listened on" in said
         raise OutputError(
-            f"{name}: {said or 'its server does not start'}", f"apt-get install {PACKAGES}, or take another port"
+            f"{name}: {said or 'its server does not start'}",
+            "take another port or address" if can_serve else f"apt-get install {PACKAGES}",
         )
     os.set_blocking(_pipe(child), False)
     return child
