@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +14,8 @@ import cv2
 import numpy as np
 import pytest
 from device_lab import device, device_library
+
+from edgeseg.files import locked
 
 __all__ = ["device", "device_library"]
 
@@ -78,28 +81,49 @@ def write_images(folder: Path, count: int, *, size_hw: tuple[int, int] = (90, 16
 
 
 @pytest.fixture(scope="session")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
-    """The small net, exported and built through the command line."""
-    torch = pytest.importorskip("torch")
-    folder = tmp_path_factory.mktemp("chain")
-    net_file, checkpoint, onnx = folder / "small_net.py", folder / "small.pt", folder / "net.onnx"
-    net_file.write_text(SMALL_NET)
+def chain(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+    """The small net, exported and built through the command line, once for all workers of a run."""
+    pytest.importorskip("torch")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if hasattr(pytestconfig, "workerinput") else base) / "chain"
+    built = Chain(
+        folder,
+        folder / "small_net.py",
+        folder / "small.pt",
+        folder / "net.onnx",
+        folder / "net.fp32.engine",
+        folder / "net.int8.engine",
+        folder / "images",
+    )
+    done = folder / "done"
+    with locked(folder):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+            build_chain(built)
+            done.touch()
+    return built
+
+
+def build_chain(chain: Chain) -> None:
+    """Make the files of the chain in its folder, which is not there yet."""
+    import torch
+
+    write_images(chain.images, 8)
+    chain.net_file.write_text(SMALL_NET)
     scope: dict[str, object] = {}
     exec(SMALL_NET, scope)
     torch.manual_seed(7)
-    torch.save(scope["SmallNet"]().state_dict(), checkpoint)  # type: ignore[operator]
-    images = write_images(folder / "images", 8)
-    fp32, int8 = folder / "net.fp32.engine", folder / "net.int8.engine"
-    size = ("--input-size", "32x64")
+    torch.save(scope["SmallNet"]().state_dict(), chain.checkpoint)  # type: ignore[operator]
+    size, onnx = ("--input-size", "32x64"), chain.onnx
+    calibrated = ("--precision", "int8", "--calib-data", chain.images)
     steps: list[list[object]] = [
-        ["export", f"{net_file}:SmallNet", "-o", onnx, *size, "--checkpoint", checkpoint, "--classes", 3],
-        ["build-engine", onnx, "-o", fp32, "--backend", "openvino"],
-        ["build-engine", onnx, "-o", int8, "--backend", "openvino", "--precision", "int8", "--calib-data", images],
+        ["export", f"{chain.net_file}:SmallNet", "-o", onnx, *size, "--checkpoint", chain.checkpoint, "--classes", 3],
+        ["build-engine", onnx, "-o", chain.fp32, "--backend", "openvino"],
+        ["build-engine", onnx, "-o", chain.int8, "--backend", "openvino", *calibrated],
     ]
     for words in steps:
-        done = call(words, cwd=folder)
+        done = call(words, cwd=chain.folder)
         assert done.returncode == 0, done.stderr
-    return Chain(folder, net_file, checkpoint, onnx, fp32, int8, images)
 
 
 @pytest.fixture
