@@ -21,6 +21,10 @@ __all__ = ["device", "device_library"]
 
 collect_ignore = ["lab/standin"]  # packages that stand in for others', importable in a test's process only
 
+# each worker's torch takes its share of the cores, as does that of the commands it runs: OpenMP's threads spin
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // int(workers), 1)))
+
 SMALL_NET = """
 from torch import nn
 
