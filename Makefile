@@ -45,8 +45,10 @@ sanitize: install
 	EDGESEG_SANITIZE=1 EDGESEG_CUBINS=0 $(BIN)/python setup.py -q build --build-lib $(SANITIZED) --build-temp $(SANITIZED)-tmp
 	# not python -m pytest, which would put this folder, and so the plain build, before PYTHONPATH; nvcc does not run so
 	$(SANITIZER) $(BIN)/pytest -q -n 2 -p no:cacheprovider -k "not jetson_orin" tests/imaging
-	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_preprocess.py --cases $(FUZZ_CASES)
-	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_postprocess.py --cases $(FUZZ_CASES)
+	$(MAKE) --jobs 2 --output-sync fuzz-preprocess fuzz-postprocess
+
+fuzz-%:
+	$(SANITIZER) $(BIN)/python tests/imaging/fuzz_$*.py --cases $(FUZZ_CASES)
 
 # On a machine with an NVIDIA GPU, see docs/gpu.md. PyCUDA is compiled: nvcc and g++ are needed.
 install-gpu: install
