@@ -67,16 +67,14 @@ class Pages:
         self._files = {path: ((page / name).read_bytes(), kind) for path, (name, kind) in FILES.items()}
 
     def application(self) -> web.Application:
-        """The routes behind the guard."""
+        """The routes, each behind the guard.
 
-        @self._web.middleware  # type: ignore[untyped-decorator]  # it marks functions, and cannot mark methods
-        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            refusal = check_host(request.headers, self._options.host) or check_origin(request.headers)
-            return self._refused(refusal) if refusal else await handler(request)
-
-        app: web.Application = self._web.Application(middlewares=[guard])
+        The guard is no middleware of aiohttp's, which keeps the handlers of applications that have one in a cache of
+        its own, and with them the view, its sinks and their threads after all have ended.
+        """
+        app: web.Application = self._web.Application()
         for path in self._files:
-            app.router.add_get(path, self._file)
+            app.router.add_get(path, self._guarded(self._file))
         for path, handler in {
             "/ws": self._socket,
             "/state": self._tell_state,
@@ -84,10 +82,17 @@ class Pages:
             "/metrics": self._metrics,
             "/health": self._health,
         }.items():
-            app.router.add_get(path, handler)
-        app.router.add_post("/reload", self._ask_reload)
+            app.router.add_get(path, self._guarded(handler))
+        app.router.add_post("/reload", self._guarded(self._ask_reload))
         app.on_response_prepare.append(_add_headers)
         return app
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def guard(request: web.Request) -> web.StreamResponse:
+            refusal = check_host(request.headers, self._options.host) or check_origin(request.headers)
+            return self._refused(refusal) if refusal else await handler(request)
+
+        return guard
 
     async def leave(self) -> None:
         """Say good-bye to every viewer; one that does not listen is left."""

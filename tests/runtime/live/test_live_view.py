@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -414,6 +416,19 @@ def test_a_mask_of_another_size_is_refused_where_somebody_looks() -> None:
 
     with live_view() as view:
         asyncio.run(look(view))
+
+
+def test_nothing_keeps_a_view_that_has_ended() -> None:
+    async def ask(view: LiveView) -> None:
+        async with aiohttp.ClientSession() as session, session.get(f"{view.url}state") as answer:
+            assert answer.status == 200
+
+    with live_view() as view:
+        asyncio.run(ask(view))
+        kept = weakref.ref(view)
+    del view
+    gc.collect()
+    assert kept() is None
 
 
 def test_without_aiohttp_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
