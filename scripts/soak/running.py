@@ -217,12 +217,17 @@ class Soak:
 
 def soak(plan: Plan) -> Outcome:
     """Run until enough frames have come and every fault has; the caller rehearses first, so that all is loaded."""
-    before = held()
+    before, started_s = held(), time.monotonic()
+    found = _run(plan)  # a function of its own: what it made must be gone when it is looked what is left
+    _settle(before)
+    return Outcome(before=before, after=held(), seconds=time.monotonic() - started_s, **found)
+
+
+def _run(plan: Plan) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         parts = Soak(plan, stack)
         outcome: list[Snapshot | BaseException] = []
         thread = threading.Thread(target=_loop, args=(parts, plan, outcome), name="soak-loop")
-        started_s = time.monotonic()
         thread.start()
         try:
             watched = _watch(plan, parts, outcome)
@@ -231,15 +236,7 @@ def soak(plan: Plan) -> Outcome:
             thread.join()
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
-    _settle(before)
-    return Outcome(
-        seen=outcome[0],
-        faults=parts.faults.counts(),
-        before=before,
-        after=held(),
-        seconds=time.monotonic() - started_s,
-        **watched,
-    )
+    return {"seen": outcome[0], "faults": parts.faults.counts(), **watched}
 
 
 def _loop(parts: Soak, plan: Plan, outcome: list[Snapshot | BaseException]) -> None:
