@@ -60,5 +60,8 @@ class EmulatedEngine(Engine):
     def wait(self, slot: int) -> float:
         return self._took_ms[slot]
 
+    def stages_ms(self, slot: int) -> dict[str, float]:
+        return {"engine": self._took_ms[slot]}
+
     def close(self) -> None:
         self._session = None

@@ -73,5 +73,8 @@ class PixelEngine(Engine):
     def wait(self, slot: int) -> float:
         return 1.0
 
+    def stages_ms(self, slot: int) -> dict[str, float]:  # noqa: ARG002
+        return {"engine": 1.0}
+
     def close(self) -> None:
         pass

@@ -221,5 +221,8 @@ class HostSide(Engine):
     def wait(self, slot: int) -> float:
         return self._engine.wait(slot)
 
+    def stages_ms(self, slot: int) -> dict[str, float]:
+        return self._engine.stages_ms(slot)
+
     def close(self) -> None:
         self._engine.close()

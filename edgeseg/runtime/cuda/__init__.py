@@ -8,7 +8,7 @@ from edgeseg.runtime.cuda.graphs import CaptureRefused, Graph, capture
 from edgeseg.runtime.cuda.marks import CapturedMarks, Marks
 from edgeseg.runtime.cuda.modules import BoundLaunch, Kernel, Module
 from edgeseg.runtime.cuda.ranges import stage
-from edgeseg.runtime.cuda.streams import Event, Stream, TimedStream
+from edgeseg.runtime.cuda.streams import Event, Stream
 
 __all__ = [
     "BoundLaunch",
@@ -26,7 +26,6 @@ __all__ = [
     "Module",
     "PinnedRing",
     "Stream",
-    "TimedStream",
     "adopt",
     "adopt_pointer",
     "capture",

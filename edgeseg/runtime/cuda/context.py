@@ -14,7 +14,6 @@ from edgeseg.errors import EngineError
 from edgeseg.packages import require
 from edgeseg.runtime.cuda.buffers import DeviceMemory, PinnedMemory
 from edgeseg.runtime.cuda.handles import ContextHolder
-from edgeseg.runtime.cuda.streams import TimedStream
 
 __all__ = ["CudaContext", "primary_context", "release_at_exit"]
 
@@ -34,10 +33,6 @@ class CudaContext(ContextHolder):
     def device_bytes(self, size: int) -> DeviceMemory:
         """Device memory whose ``int()`` is its address, aligned to 256 bytes; freed when closed or dropped."""
         return DeviceMemory(self, size)
-
-    def timed_stream(self) -> TimedStream:
-        """A new stream, never the default one."""
-        return TimedStream(self)
 
     @property
     def is_integrated(self) -> bool:

@@ -17,7 +17,7 @@ from edgeseg.runtime.cuda.counters import HandleKind
 from edgeseg.runtime.cuda.handles import ContextHolder, Handle
 from edgeseg.runtime.cuda.modules import BoundLaunch, Kernel
 
-__all__ = ["Event", "Stream", "TimedStream"]
+__all__ = ["Event", "Stream"]
 
 
 class Event(Handle):
@@ -175,34 +175,6 @@ class Stream(Handle):
         """Wait for all work of the stream, other threads running."""
         self.holder.tally.add(synchronisations=1)
         self.raw.synchronize()
-
-
-class TimedStream(Stream):
-    """A stream with an event before its work and one behind it."""
-
-    def __init__(self, holder: ContextHolder) -> None:
-        begin = Event(holder, is_timed=True)
-        end = Event(holder, is_timed=True)
-        super().__init__(holder)
-        self._begin, self._end = begin, end
-
-    def mark_begin(self) -> None:
-        """Start the clock when the stream comes to this point."""
-        self.record(self._begin)
-
-    def mark_end(self) -> None:
-        """Stop the clock when the stream comes to this point."""
-        self.record(self._end)
-
-    def wait_ms(self) -> float:
-        """Wait for the end mark, other threads running, and return the milliseconds since the begin mark."""
-        self._end.synchronize()
-        return self._end.ms_since(self._begin)
-
-    def close(self) -> None:
-        for handle in (self._begin, self._end):
-            handle.close()
-        super().close()
 
 
 def _check_copy(device_buffer: DeviceTensor | DeviceMemory, host: NDArray[Any]) -> None:

@@ -48,6 +48,13 @@ class Engine(ABC):
         """Wait for a started slot; return the milliseconds that the engine itself measured (see ``scope``)."""
 
     @abstractmethod
+    def stages_ms(self, slot: int) -> dict[str, float]:
+        """Milliseconds of the parts of the slot's last run that was waited for; nothing before the first.
+
+        ``engine``, and where the engine copies, ``copy-in`` and ``copy-out``: trtexec's GPU compute, H2D and D2H.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Release everything; safe to call twice."""
 

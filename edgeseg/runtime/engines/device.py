@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
 
 from edgeseg.errors import EngineError
-from edgeseg.runtime.cuda import CudaContext, DeviceTensor, Stream, TimedStream
+from edgeseg.runtime.cuda import CudaContext, DeviceTensor, Marks, Stream
 from edgeseg.runtime.engines.base import Engine
 from edgeseg.runtime.layouts import as_nchw, layout_of, stored_shape
 from edgeseg.spec import EngineSpec
 
 __all__ = ["DeviceEngine"]
 
+STAGES = ("copy-in", "engine", "copy-out")
+
 
 @dataclass
 class _HostSide:
     """A slot's part of the host interface; the arrays outlive the engine, as long as somebody views them."""
 
-    stream: TimedStream
+    stream: Stream
+    marks: Marks
     stored_input: NDArray[Any]  # pinned, as the engine stores it
     stored_output: NDArray[Any]
     host_input: NDArray[Any]  # a view of that, as the model says
     host_output: NDArray[Any]
     is_started: bool = False
+    stages_ms: dict[str, float] = field(default_factory=dict)
 
 
 class DeviceEngine(Engine):
@@ -108,11 +112,13 @@ class DeviceEngine(Engine):
         if host.is_started:
             raise EngineError(f"slot {slot} is started already", "wait for it first")
         with self.cuda.current():
-            host.stream.mark_begin()
+            host.marks.reach(0, host.stream)
             host.stream.copy_in(self.device_input(slot), host.stored_input)
+            host.marks.reach(1, host.stream)
             self.enqueue(slot, host.stream)
+            host.marks.reach(2, host.stream)
             host.stream.copy_out(host.stored_output, self.device_output(slot))
-            host.stream.mark_end()
+            host.marks.reach(3, host.stream)
         host.is_started = True
 
     def wait(self, slot: int) -> float:
@@ -127,7 +133,13 @@ class DeviceEngine(Engine):
             raise EngineError(f"slot {slot} is not started", "start it first")
         host.is_started = False
         with self.cuda.current():
-            return host.stream.wait_ms()
+            host.marks.synchronize()
+            host.stages_ms = dict(zip(STAGES, host.marks.ms(), strict=True))
+        return sum(host.stages_ms.values())
+
+    def stages_ms(self, slot: int) -> dict[str, float]:
+        self.check_slot(slot)
+        return {} if slot not in self._hosts else self._hosts[slot].stages_ms
 
     def check_slot(self, slot: int) -> None:
         """Raise an EngineError where there is no such slot, or the engine is closed."""
@@ -170,7 +182,8 @@ class DeviceEngine(Engine):
         stored_input = self.cuda.pinned(stored_shape(image.shape, layouts[0]), image.dtype)
         stored_output = self.cuda.pinned(stored_shape(head.shape, layouts[1]), head.dtype)
         return _HostSide(
-            stream=self.cuda.timed_stream(),
+            stream=Stream(self.cuda),
+            marks=Marks(self.cuda, len(STAGES) + 1),
             stored_input=stored_input,
             stored_output=stored_output,
             host_input=as_nchw(stored_input, image.shape, layouts[0]),

@@ -89,6 +89,9 @@ class OpenVINOEngine(Engine):
         self._requests[slot].wait()
         return float(self._requests[slot].latency)
 
+    def stages_ms(self, slot: int) -> dict[str, float]:
+        return {"engine": float(self._requests[slot].latency)}
+
     def close(self) -> None:
         for request in self._requests:
             request.wait()

@@ -14,7 +14,7 @@ from device_lab import Device
 from stream_lab import LabDriver, context_of
 
 from edgeseg.errors import EngineError
-from edgeseg.runtime.cuda import CudaContext, DeviceMemory, Event, PinnedRing, Stream, TimedStream, primary_context
+from edgeseg.runtime.cuda import CudaContext, DeviceMemory, Event, PinnedRing, Stream, primary_context
 
 LAB = Path(__file__).resolve().parents[2] / "lab"
 
@@ -70,13 +70,13 @@ def test_a_handle_dropped_where_no_context_is_current_is_freed_by_the_next_block
 
 def test_a_handle_may_be_closed_twice_and_in_any_thread(lab: LabDriver, context: CudaContext) -> None:
     with context.current():
-        stream = TimedStream(context)
+        stream = Stream(context)
     thread = threading.Thread(target=stream.close)
     thread.start()
     thread.join()
     stream.close()
     assert context.counters().live.total == 0 == lab.living.total()
-    with context.current(), pytest.raises(EngineError, match="this TimedStream is closed"):
+    with context.current(), pytest.raises(EngineError, match="this Stream is closed"):
         stream.synchronize()
 
 
@@ -110,11 +110,11 @@ def test_the_memory_of_a_dropped_handle_is_there_for_the_next(context: CudaConte
 
 def test_release_frees_in_order_once_and_refuses_later_use(lab: LabDriver, context: CudaContext) -> None:
     with context.current():
-        kept = (DeviceMemory(context, 8), PinnedRing(context, slots=1, shape=(2,), dtype="uint8"), TimedStream(context))
+        kept = (DeviceMemory(context, 8), PinnedRing(context, slots=1, shape=(2,), dtype="uint8"), Stream(context))
     context.release()
     context.release()
     assert lab.calls.count("cuCtxSynchronize") == 1 and not lab.stack
-    assert lab.freed == ["event", "event", "stream", "device"]  # the ring's arrays may be in use
+    assert lab.freed == ["stream", "device"]  # the ring's arrays may be in use
     assert context.counters().live.pinned == 1 == context.counters().live.total
     kept[0].close()
     with pytest.raises(EngineError, match="has been released"), context.current():
@@ -133,7 +133,7 @@ def test_a_release_whose_work_failed_says_so_and_frees_nevertheless(lab: LabDriv
 ENDS = """
 import atexit
 from stream_lab import LabDriver, context_of
-from edgeseg.runtime.cuda import DeviceMemory, TimedStream
+from edgeseg.runtime.cuda import DeviceMemory, Stream
 from edgeseg.runtime.cuda.context import release_at_exit
 
 lab = LabDriver()
@@ -141,7 +141,7 @@ atexit.register(lambda: print(lab.freed, lab.leaks))
 context = context_of(lab)
 release_at_exit(context)
 with context.current():
-    kept = DeviceMemory(context, 8), TimedStream(context)
+    kept = DeviceMemory(context, 8), Stream(context)
 raise KeyError("of the program")
 """
 
@@ -188,7 +188,7 @@ def output_of(program: str, *, code: int) -> str:
 
 
 def test_a_process_that_ends_by_an_exception_frees_in_order_first() -> None:
-    assert output_of(ENDS, code=1).strip() == "['event', 'event', 'stream', 'device'] []"
+    assert output_of(ENDS, code=1).strip() == "['stream', 'device'] []"
 
 
 def test_a_fork_is_refused_with_the_reason_and_touches_nothing() -> None:
@@ -200,12 +200,12 @@ def test_a_fork_is_refused_with_the_reason_and_touches_nothing() -> None:
 PRIMARY = """
 import atexit
 atexit.register(lambda: print(context.is_usable, context.counters().live.total))
-from edgeseg.runtime.cuda import primary_context
+from edgeseg.runtime.cuda import Stream, primary_context
 context = primary_context()
 assert context is primary_context()
 with context.current():
-    kept = context.timed_stream(), context.device_bytes(8), context.pinned((2, 3), "float32")
-assert context.counters().live.total == 5
+    kept = Stream(context), context.device_bytes(8), context.pinned((2, 3), "float32")
+assert context.counters().live.total == 3
 raise SystemExit(3)
 """
 

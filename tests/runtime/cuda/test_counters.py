@@ -8,7 +8,7 @@ import pytest
 from stream_lab import LabDriver, context_of
 
 from edgeseg.errors import EngineError
-from edgeseg.runtime.cuda import Counters, Event, Live, PinnedRing, Stream, TimedStream
+from edgeseg.runtime.cuda import Counters, Event, Live, PinnedRing, Stream
 from edgeseg.runtime.cuda.buffers import DeviceMemory
 
 
@@ -40,16 +40,6 @@ def test_everything_that_is_asked_for_is_counted_and_a_reset_leaves_what_is_aliv
         context.reset_counters()
         assert context.counters() == Counters(live=alive)
     assert context.counters() == Counters() and (context.counters() - before).live.total == -5
-
-
-def test_a_timed_stream_counts_its_wait_and_its_two_events() -> None:
-    context = context_of(LabDriver())
-    with context.current(), TimedStream(context) as stream:
-        stream.mark_begin()
-        stream.mark_end()
-        assert stream.wait_ms() >= 0
-        assert context.counters() == Counters(synchronisations=1, live=Live(stream=1, event=2))
-    assert context.counters().live.total == 0
 
 
 def test_a_part_counts_its_own_and_the_whole_counts_all() -> None:

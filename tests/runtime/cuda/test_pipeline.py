@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stream_lab import ERRORS, LAUNCH_FAILED, Deadlock, LabDriver, Stuck, context_of
 
 from edgeseg.errors import EngineError
-from edgeseg.runtime.cuda import CudaContext, DeviceTensor, Event, Module, PinnedRing, Stream, TimedStream
+from edgeseg.runtime.cuda import CudaContext, DeviceTensor, Event, Module, PinnedRing, Stream
 
 COUNT = 8  # elements of a frame
 PARAMS = np.dtype([("source", "u8"), ("target", "u8"), ("count", "i4")], align=True)
@@ -45,7 +45,7 @@ def run(context: CudaContext, sent: Any, *, slots: int, without: str = "") -> li
     """Every frame's result, taken through ``slots`` places by one stream that copies and one that computes."""
     results: list[Any] = []
     with context.current(), contextlib.ExitStack() as stack:
-        copying, computing = stack.enter_context(TimedStream(context)), stack.enter_context(Stream(context))
+        copying, computing = stack.enter_context(Stream(context)), stack.enter_context(Stream(context))
         marks = {name: [stack.enter_context(Event(context)) for _ in range(slots)] for name in WAITS}
         inputs = stack.enter_context(PinnedRing(context, slots=slots, shape=(COUNT,), dtype="uint8"))
         outputs = stack.enter_context(PinnedRing(context, slots=slots, shape=(COUNT,), dtype="uint8"))

@@ -214,7 +214,7 @@ def test_the_host_interface_costs_nothing_until_it_is_used(opened: Open) -> None
     before = engine.cuda.counters().live
     engine.host_input(1)
     made = engine.cuda.counters().live - before
-    assert (made.pinned, made.stream, made.event, made.device) == (2, 1, 2, 0)
+    assert (made.pinned, made.stream, made.event, made.device) == (2, 1, 4, 0)
 
 
 def test_a_slot_is_waited_for_once_a_start_and_by_its_number(opened: Open) -> None:
