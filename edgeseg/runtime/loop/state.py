@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from edgeseg.latency import LatencyLog, StageStats, summarise
+from edgeseg.latency import LatencyLog
 from edgeseg.runtime.loop.snapshot import SinkSnapshot, SinkStanding, Snapshot, SourceSnapshot, SourceStanding
 from edgeseg.runtime.sources.addresses import without_password
 
@@ -208,7 +208,7 @@ class LoopState:
                 reload_failures=self._reload_failures,
                 mask_age_s=None if self._mask_s is None else now - self._mask_s,
             )
-        return replace(taken, stages=_stages(latency))
+        return replace(taken, stages=latency.stats(newest=NEWEST))
 
 
 def _source_at(one: _Source, now: float) -> SourceSnapshot:
@@ -238,15 +238,3 @@ def _sink_at(one: _Sink, now: float) -> SinkSnapshot:
         busy_s=0.0 if one.since_s is None else now - one.since_s,
         error=one.error,
     )
-
-
-def _stages(latency: LatencyLog) -> dict[str, StageStats]:
-    found = {
-        stage: (latency.count(stage), latency.sum_ms(stage), latency.samples_ms(stage)[-NEWEST:])
-        for stage in latency.stages()
-    }
-    return {
-        stage: summarise(samples, count=count, sum_ms=sum_ms)
-        for stage, (count, sum_ms, samples) in found.items()
-        if len(samples)
-    }
