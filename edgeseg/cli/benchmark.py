@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["benchmark"]
 
 #: trtexec's names of options that mean the same, accepted and not shown
-TRTEXEC = {"warmUp": "warm-up-ms", "duration": "duration-s"}
-END_TO_END = "end-to-end"
+TRTEXEC = {"warmUp": "warm-up-ms", "duration": "duration-s", "infStreams": "streams"}
 
 
 def _own_name(token: str) -> str:
@@ -50,23 +49,32 @@ def _check_reports(_context: click.Context, _option: click.Parameter, paths: tup
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(["engine", "frame-to-mask", END_TO_END]),
-    help="What to time; both without it. end-to-end is frame-to-mask: no capture is included.",
+    type=click.Choice(["engine", "engine+copies", "frame-to-mask", "end-to-end"]),
+    help="What to time, may be given several times; engine and frame-to-mask without it. end-to-end is the loop of "
+    "'edgeseg run', from the capture of a frame to its mask.",
 )
-@click.option("--source", help="Picture, folder or video to take frames from; a shipped picture without it.")
+@click.option(
+    "--source", help="Where frames come from: a picture, or whatever 'edgeseg run' takes; a shipped picture without it."
+)
+@click.option(
+    "--camera-hz",
+    type=click.FloatRange(min=0.01),
+    help="End-to-end: give the frames at this rate, and count those that are missed; as fast as they are taken without "
+    "it.",
+)
 @click.option("--warm-up-ms", default=200.0, show_default=True, help="Warm-up of every engine.")
 @click.option("--duration-s", default=3.0, show_default=True, help="Least time of every engine in every scope.")
 @click.option("--iterations", default=10, show_default=True, help="Fewest iterations, likewise.")
+@click.option("--streams", default=1, show_default=True, help="Inferences in flight at once.")
+@click.option("--cuda-graphs/--no-cuda-graphs", "uses_graphs", default=True, help="CUDA graphs on a device.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a CPU engine; all cores without it.")
 def benchmark(
     engines: tuple[Path, ...],
     reports: tuple[Path, ...],
     scopes: tuple[str, ...],
     source: str | None,
-    warm_up_ms: float,
-    duration_s: float,
-    iterations: int,
-    threads: int | None,
+    camera_hz: float | None,
+    **method: Any,
 ) -> None:
     """Time engines against each other, in alternating turns.
 
@@ -80,7 +88,7 @@ def benchmark(
     from edgeseg.report.terminal import print_report
 
     refuse_overwriting(engines, reports)
-    settings = _settings(_scopes(scopes), warm_up_ms, duration_s, iterations, threads)
+    settings = _settings(_scopes(scopes), camera_hz=camera_hz, **method)
     require_packages(reports)
     with _progress() as on_turn:
         report = run_benchmark(engines, load_frames(source), settings, on_turn=on_turn)
@@ -90,27 +98,22 @@ def benchmark(
         click.echo(f"wrote {path}", err=True)
 
 
-def _settings(
-    scopes: tuple[Scope, ...], warm_up_ms: float, duration_s: float, iterations: int, threads: int | None
-) -> Settings:
+def _settings(scopes: tuple[Scope, ...], **method: Any) -> Settings:
     from edgeseg.report.record import Settings
 
+    if method["camera_hz"] is not None and "end-to-end" not in scopes:
+        raise click.UsageError("--camera-hz is of the scope end-to-end: add --scope end-to-end")
     try:
-        return Settings(
-            warm_up_ms=warm_up_ms, duration_s=duration_s, iterations=iterations, threads=threads, scopes=scopes
-        )
+        return Settings(scopes=scopes, **method)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
 
 def _scopes(names: tuple[str, ...]) -> tuple[Scope, ...]:
-    """The scopes in the report's order; both where none is named."""
-    from edgeseg.report.record import SCOPES
+    """The scopes in the report's order."""
+    from edgeseg.report.record import DEFAULT_SCOPES, SCOPES
 
-    if END_TO_END in names:
-        click.echo("end-to-end is measured as frame-to-mask: frames come from memory, no capture is included", err=True)
-    wanted = {"frame-to-mask" if name == END_TO_END else name for name in names}
-    return tuple(scope for scope in SCOPES if not wanted or scope in wanted)
+    return tuple(scope for scope in SCOPES if scope in names) if names else DEFAULT_SCOPES
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from edgeseg.imaging.postprocess import Mask
 from edgeseg.report.environment import read_environment
 from edgeseg.report.findings import compare, warnings_of
 from edgeseg.report.frames import FrameSet
-from edgeseg.report.lanes import Lane, lane_of
-from edgeseg.report.record import EngineRecord, Environment, Report, Settings, SourceRecord
+from edgeseg.report.lanes import BUFFERS, CopiesLane, EngineLane, FrameLane, Lane
+from edgeseg.report.record import EngineRecord, Environment, Report, Scope, Settings, SourceRecord
+from edgeseg.report.stream_lane import StreamLane
 from edgeseg.runtime.naming import engine_names, printable
-from edgeseg.runtime.session import Session
+from edgeseg.runtime.session import DEFAULT_DEPTH, Session
 from edgeseg.sidecars import sidecar_path
 
 __all__ = ["run_benchmark"]
@@ -33,7 +34,7 @@ def run_benchmark(
 ) -> Report:
     """Measure engines in alternating turns, so that a noisy machine treats them alike.
 
-    One frame is in flight at a time. All engines are loaded before the first is timed, so they hold memory together.
+    All engines are loaded before the first is timed, so they hold memory together.
 
     Args:
         engine_paths: one or more; the first is what the others are compared with. The same file twice measures how far
@@ -49,12 +50,12 @@ def run_benchmark(
     environment = read_environment()
     names = engine_names(engine_paths)
     with ExitStack() as stack:
-        sessions = [stack.enter_context(Session(path, depth=1, threads=settings.threads)) for path in engine_paths]
+        sessions = [stack.enter_context(_session(path, settings)) for path in engine_paths]
         masks = [_first_mask(session, frames) for session in sessions]
         lanes = [
-            lane_of(scope, name, session, frames)
+            _lane(scope, name, session, path, frames, settings)
             for scope in settings.scopes
-            for name, session in zip(names, sessions, strict=True)
+            for name, session, path in zip(names, sessions, engine_paths, strict=True)
         ]
         _take_turns(lanes, settings, on_turn or _say_nothing)
         engines = [
@@ -64,18 +65,38 @@ def run_benchmark(
     return _report(environment, settings, frames, engines, lanes)
 
 
+def _session(path: Path, settings: Settings, *, depth: int | None = None) -> Session:
+    depth = max(BUFFERS, settings.streams) if depth is None else depth
+    return Session(path, depth=depth, threads=settings.threads, graphs=settings.uses_graphs)
+
+
+def _lane(scope: Scope, name: str, session: Session, path: Path, frames: FrameSet, settings: Settings) -> Lane:
+    if scope == "end-to-end":
+        depth = max(DEFAULT_DEPTH, settings.streams)
+        return StreamLane(
+            name,
+            session,
+            frames,
+            open_session=lambda: _session(path, settings, depth=depth),
+            camera_hz=settings.camera_hz,
+        )
+    kinds: dict[Scope, type[EngineLane | FrameLane]] = {
+        "engine": EngineLane, "engine+copies": CopiesLane, "frame-to-mask": FrameLane,
+    }  # fmt: skip
+    return kinds[scope](name, session, frames, streams=settings.streams)
+
+
 def _take_turns(lanes: Sequence[Lane], settings: Settings, on_turn: OnTurn) -> None:
-    total = (1 + settings.rounds) * len(lanes)
+    rounds = [lane.rounds_of(settings.rounds, settings.duration_s) for lane in lanes]
+    turns = [(lane, of) for turn in range(max(rounds)) for lane, of in zip(lanes, rounds, strict=True) if turn < of]
+    total = len(lanes) + len(turns)
     for index, lane in enumerate(lanes):
         on_turn(index, total, f"warm-up: {lane.name}")
         lane.warm_up(settings.warm_up_ms)
-    turn_s = settings.duration_s / settings.rounds
-    turn_iterations = math.ceil(settings.iterations / settings.rounds)
     zero_s = time.perf_counter()
-    for done in range(len(lanes), total):
-        lane = lanes[done % len(lanes)]
+    for done, (lane, of) in enumerate(turns, start=len(lanes)):
         on_turn(done, total, f"{lane.scope}: {lane.name}")
-        lane.take_turn(turn_s, turn_iterations, zero_s=zero_s)
+        lane.take_turn(settings.duration_s / of, math.ceil(settings.iterations / of), zero_s=zero_s)
     on_turn(total, total, "done")
 
 

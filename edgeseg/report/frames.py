@@ -21,10 +21,14 @@ MOST_FRAMES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSet:
-    """Frames of one size and where they came from; uint8 (H, W, 3) BGR, host memory, not to be written."""
+    """Frames of one size and where they came from; uint8 (H, W, 3) BGR, host memory, not to be written.
+
+    ``address`` is what ``open_source`` takes to give them again; None of a picture, which is in memory already.
+    """
 
     name: str
     frames: tuple[Frame, ...]
+    address: str | None = None
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -55,12 +59,21 @@ def load_frames(source: str | None = None) -> FrameSet:
             raise SourceError(
                 f"frame '{name}' is {_size(frame)} where '{first_name}' is {_size(first)}", "give frames of one size"
             )
-    return FrameSet(name=source or "the shipped picture", frames=tuple(frame for _, frame in named))
+    return FrameSet(
+        name=source or "the shipped picture",
+        frames=tuple(frame for _, frame in named),
+        address=None if source is None or _is_picture(source) else source,
+    )
+
+
+def _is_picture(source: str) -> bool:
+    path = Path(source)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
 
 
 def _read(source: str) -> Iterator[tuple[str, Frame]]:
-    path = Path(source)
-    if path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir():
+    if _is_picture(source):
+        path = Path(source)
         yield path.name, read_image(path, error=SourceError)
         return
     with open_source(source) as frames:

@@ -13,7 +13,9 @@ from edgeseg.files import read_file, write_atomically
 from edgeseg.spec import BackendName, PrecisionKind
 
 __all__ = [
+    "DEFAULT_SCOPES",
     "SCOPES",
+    "Clock",
     "Comparison",
     "EngineRecord",
     "Environment",
@@ -24,20 +26,27 @@ __all__ = [
     "SourceRecord",
     "Stage",
     "Stats",
+    "StreamRecord",
     "indented_json",
     "read_report",
     "report_json",
     "write_json",
 ]
 
-#: ``engine``: the engine alone on a prepared input. ``frame-to-mask``: from a frame in memory to its mask at the
-#: frame's size, no capture; not called end-to-end, which in this project begins at the camera.
-Scope = Literal["engine", "frame-to-mask"]
-SCOPES: tuple[Scope, ...] = ("engine", "frame-to-mask")
-HEADLINE_STAGE: dict[Scope, str] = {"engine": "engine", "frame-to-mask": "total"}
+#: ``engine``: the engine alone on a prepared input. ``engine+copies``: with the copies of its input and output.
+#: ``frame-to-mask``: from a frame in memory to its mask at the frame's size. ``end-to-end``: from a source's capture of
+#: the frame to its mask, in the loop that ``edgeseg run`` has.
+Scope = Literal["engine", "engine+copies", "frame-to-mask", "end-to-end"]
+SCOPES: tuple[Scope, ...] = ("engine", "engine+copies", "frame-to-mask", "end-to-end")
+DEFAULT_SCOPES: tuple[Scope, ...] = ("engine", "frame-to-mask")
+HEADLINE_STAGE: dict[Scope, str] = {
+    "engine": "engine", "engine+copies": "total", "frame-to-mask": "total", "end-to-end": "total",
+}  # fmt: skip
+Clock = Literal["monotonic", "cuda-events"]
 #: an indented list of numbers; no JSON string holds a bare line end, so none is taken for one
 NUMBERS = re.compile(rb"\[\n\s*([-\d][-+.,\s\deE]*?)\n\s*\]")
 LONGEST_S = 86_400.0  # a day: a slip of the hand, not a benchmark
+MOST_HZ, MOST_STREAMS = 100_000.0, 64
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +57,13 @@ class Settings(_Record, frozen=True, kw_only=True):
     """How a benchmark runs; the defaults are trtexec's, but for the rounds, which it does not have.
 
     Every engine is warmed up for ``warm_up_ms`` in every scope, then timed until both ``duration_s`` and ``iterations``
-    are reached, in ``rounds`` turns that alternate with the other engines' (A B A B ...).
+    are reached, in ``rounds`` turns that alternate with the other engines' (A B A B ...); in the scope ``end-to-end``
+    in as many turns as there are whole seconds, if those are fewer.
+
+    Attributes:
+        streams: inferences in flight at once; a latency then includes the wait for the others.
+        camera_hz: rate of the frames of ``end-to-end``; as fast as they are taken without it.
+        uses_graphs: let a device's work be launched as CUDA graphs.
 
     Raises:
         ValueError: a value outside its range; says which.
@@ -59,13 +74,19 @@ class Settings(_Record, frozen=True, kw_only=True):
     iterations: int = 10
     rounds: int = 10
     threads: int | None = None
-    scopes: tuple[Scope, ...] = SCOPES
+    scopes: tuple[Scope, ...] = DEFAULT_SCOPES
+    streams: int = 1
+    camera_hz: float | None = None
+    uses_graphs: bool = True
 
     def __post_init__(self) -> None:
         _check_range("warm-up", self.warm_up_ms, 0.0, LONGEST_S * 1e3, "ms")
         _check_range("duration", self.duration_s, 0.0, LONGEST_S, "s")
+        if self.camera_hz is not None:
+            _check_range("camera rate", self.camera_hz, 0.01, MOST_HZ, "Hz")
         for name, value in (("iterations", self.iterations), ("rounds", self.rounds), ("threads", self.threads or 1)):
             _check_range(name, value, 1, 10**9, "")
+        _check_range("streams", self.streams, 1, MOST_STREAMS, "")
         if self.threads == 0:
             raise ValueError("threads is 0: give 1 or more, or nothing for all cores")
         if not self.scopes or len(set(self.scopes)) != len(self.scopes):
@@ -98,11 +119,43 @@ class Stage(_Record, frozen=True, kw_only=True):
             raise ValueError(f"{len(self.samples_ms)} samples where the statistics count {self.stats.count}")
 
 
+class StreamRecord(_Record, frozen=True, kw_only=True):
+    """What became of the frames of a source, in the scope ``end-to-end``; the first of each turn are not counted.
+
+    Attributes:
+        camera_hz: the rate at which they were given; None where they came as fast as they were taken.
+        begins_at: where the latency begins: ``capture``, or ``arrival`` in memory where the source tells no capture.
+        is_live: the source goes on without a reader, so that frames are missed where the engine is slower.
+        frames: that the source gave, or would have given had it been read.
+        masks: that came of them.
+        missed: frames without a mask: dropped for a newer one, too old, corrupt, or never read.
+        interval: from mask to mask.
+    """
+
+    camera_hz: float | None
+    begins_at: Literal["capture", "arrival"]
+    is_live: bool
+    frames: int
+    masks: int
+    missed: int
+    interval: Stats
+
+
 class Measurement(_Record, frozen=True, kw_only=True):
     """One engine in one scope.
 
-    ``engine_covers`` is what the milliseconds of the stage ``engine`` cover, in trtexec's terms. ``started_s`` is when
-    each iteration began, counted from the first round's begin; ``round_counts`` is how many iterations each round had.
+    Attributes:
+        engine: its name in the report.
+        engine_covers: what the milliseconds of the stage ``engine`` cover, in trtexec's terms.
+        stages: the samples of each.
+        started_s: when each iteration began, counted from the first round's begin.
+        round_counts: how many iterations each round had.
+        round_s: how long each round took, wall time; empty in reports that did not tell.
+        clock: that ``engine`` and the copies were taken with; what the host does is on the monotonic clock.
+        buffers: sets of input and output memory that were used in turn.
+        batch: images in one iteration.
+        graph: ``on``, or ``off`` and why, of CUDA graphs; empty on a CPU.
+        stream: of the scope ``end-to-end``.
     """
 
     engine: str
@@ -111,6 +164,12 @@ class Measurement(_Record, frozen=True, kw_only=True):
     stages: dict[str, Stage]
     started_s: tuple[float, ...]
     round_counts: tuple[int, ...]
+    round_s: tuple[float, ...] = ()
+    clock: Clock = "monotonic"
+    buffers: int = 1
+    batch: int = 1
+    graph: str = ""
+    stream: StreamRecord | None = None
 
     def __post_init__(self) -> None:
         if HEADLINE_STAGE[self.scope] not in self.stages:
@@ -118,6 +177,8 @@ class Measurement(_Record, frozen=True, kw_only=True):
         counts = {len(self.started_s), sum(self.round_counts), *(one.stats.count for one in self.stages.values())}
         if len(counts) != 1 or min(self.round_counts) < 1:
             raise ValueError(f"stages, start times and rounds differ in their counts: {sorted(counts)}")
+        if len(self.round_s) not in (0, len(self.round_counts)):
+            raise ValueError(f"{len(self.round_s)} durations of {len(self.round_counts)} rounds")
 
     @property
     def headline(self) -> Stage:
@@ -126,8 +187,10 @@ class Measurement(_Record, frozen=True, kw_only=True):
 
     @property
     def rate_hz(self) -> float:
-        """Iterations a second, one at a time: ``1000 / mean_ms``. Overlapped stages would reach more."""
-        return 1e3 / self.headline.stats.mean_ms
+        """Images a second of wall time, as trtexec's throughput."""
+        if not self.round_s:
+            return self.batch * 1e3 / self.headline.stats.mean_ms
+        return self.batch * sum(self.round_counts) / sum(self.round_s)
 
     @property
     def variation(self) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeseg.accuracy.verdict import Verdict
-from edgeseg.report.record import Comparison, Environment, Measurement, Report, Scope, Settings
+from edgeseg.report.record import Comparison, Environment, Measurement, Report, Scope, Settings, StreamRecord
 
 __all__ = [
     "Row",
@@ -21,6 +21,7 @@ __all__ = [
     "rows",
     "scope_text",
     "source_text",
+    "stream_text",
     "verdict",
 ]
 
@@ -32,8 +33,17 @@ CLEAR = 0.9  # of the rounds
 UNCLEAR = "no clear difference"
 SCOPE_TEXT: dict[Scope, str] = {
     "engine": "The engine on a prepared input.",
+    "engine+copies": "The engine, the tensor's copy into its input and the logits' copy out of its output.",
     "frame-to-mask": "From a frame in memory to its class mask at the frame's size: pre-processing, engine, "
     "post-processing. No camera, no decoding, no capture.",
+    "end-to-end": "From a frame of the source to its class mask at the frame's size, in the loop of 'edgeseg run'.",
+}
+#: stages whose medians stand in a scope's table
+SHOWN_STAGES: dict[Scope, tuple[str, ...]] = {
+    "engine": (),
+    "engine+copies": ("copy-in", "engine", "copy-out"),
+    "frame-to-mask": ("pre", "engine", "post"),
+    "end-to-end": ("wait", "pre", "engine", "post"),
 }
 
 
@@ -114,16 +124,32 @@ def scope_text(report: Report, scope: Scope) -> str:
     lanes = report.of_scope(scope)
     covers = [COVERS.get(one.engine_covers, one.engine_covers) for one in lanes]
     if len(set(covers)) == 1:
-        return f"{SCOPE_TEXT[scope]} The stage 'engine' is {covers[0]}."
-    listed = "; ".join(f"of {one.engine}, {covered}" for one, covered in zip(lanes, covers, strict=True))
-    return f"{SCOPE_TEXT[scope]} The stage 'engine' is {listed}."
+        said = f"{SCOPE_TEXT[scope]} The stage 'engine' is {covers[0]}."
+    else:
+        listed = "; ".join(f"of {one.engine}, {covered}" for one, covered in zip(lanes, covers, strict=True))
+        said = f"{SCOPE_TEXT[scope]} The stage 'engine' is {listed}."
+    streams = {stream_text(one.stream) for one in lanes if one.stream is not None}
+    return " ".join([said, *sorted(streams)])
+
+
+def stream_text(stream: StreamRecord) -> str:
+    """Where the latency of a stream begins, and how its frames came."""
+    begins = f"It begins at the frame's {stream.begins_at}" + (
+        "" if stream.begins_at == "capture" else " in memory, since the source does not tell when it was taken"
+    )
+    if stream.camera_hz is not None:
+        return f"{begins}; frames come at {stream.camera_hz:g} Hz, whether they are taken or not."
+    if stream.is_live:
+        return f"{begins}; frames come at the source's own rate, whether they are taken or not."
+    return f"{begins}; frames come as fast as they are taken, so that one waits for the engine all the time."
 
 
 def columns(report: Report, scope: Scope) -> tuple[str, ...]:
-    """The headings beside the engine's name; milliseconds but for n, 1/s and, with several engines, the ratio."""
-    more = ("pre", "engine", "post") if scope == "frame-to-mask" else ("mean", "jitter")
+    """The headings beside the engine's name; milliseconds but for n, missed, 1/s and, with several engines, ratio."""
+    more = SHOWN_STAGES[scope] or ("mean", "jitter")
+    stream = ("interval", "jitter", "missed") if scope == "end-to-end" else ()
     ratio = ("ratio",) if report.comparisons else ()
-    return ("p50", "p90", "p95", "p99", *more, "n", "1/s", *ratio)
+    return ("p50", "p90", "p95", "p99", *more, *stream, "n", "1/s", *ratio)
 
 
 def rows(report: Report, scope: Scope) -> list[Row]:
@@ -139,13 +165,17 @@ def rows(report: Report, scope: Scope) -> list[Row]:
 def method(settings: Settings) -> str:
     """How the figures came about, as sentences."""
     threads = "all cores" if settings.threads is None else f"{settings.threads} thread(s)"
+    flight = "One inference in flight" if settings.streams == 1 else f"{settings.streams} inferences in flight"
+    graphs = "allowed" if settings.uses_graphs else "not allowed"
     return (
         f"Every engine in every scope: {settings.warm_up_ms:g} ms warm-up, then at least {settings.duration_s:g} s "
-        f"and {settings.iterations} iterations, in {settings.rounds} turns that alternate with the others'; each turn "
-        f"begins with one iteration that is not timed. One frame in flight, {threads} for a CPU back end. Percentiles "
-        "are trtexec's, without interpolation; pre, engine and post are medians; jitter is the mean difference of "
-        "successive samples; 1/s is 1000 / mean. A ratio is the first engine's median over this engine's: above 1 is "
-        "faster; the range is of the same ratio in single rounds."
+        f"and {settings.iterations} iterations, in {settings.rounds} turns that alternate with the others' "
+        "(end-to-end: of a second or more); each turn begins with one iteration that is not timed, end-to-end with a "
+        f"warm-up. {flight}, {threads} for a CPU back end, CUDA graphs {graphs}; the host waits for a device without "
+        "spinning, and its copies are of page-locked memory. Percentiles are trtexec's, without interpolation; stages "
+        "are medians; jitter is the mean difference of successive samples, end-to-end of the intervals between masks; "
+        "1/s is images over wall time. A ratio is the first engine's median over this engine's: above 1 is faster; the "
+        "range is of the same ratio in single rounds."
     )
 
 
@@ -193,8 +223,11 @@ def engine_facts(report: Report) -> list[list[tuple[str, str]]]:
 def _cells(one: Measurement) -> tuple[str, ...]:
     stats = one.headline.stats
     times = [stats.p50_ms, stats.p90_ms, stats.p95_ms, stats.p99_ms]
-    if one.scope == "frame-to-mask":
-        times += [one.stages[stage].stats.p50_ms for stage in ("pre", "engine", "post")]
-    else:
-        times += [stats.mean_ms, stats.jitter_ms]
-    return (*(milliseconds(value) for value in times), str(stats.count), f"{one.rate_hz:.1f}")
+    times += [one.stages[stage].stats.p50_ms for stage in SHOWN_STAGES[one.scope]]
+    cells = [milliseconds(value) for value in times]
+    if one.stream is not None:
+        interval = one.stream.interval
+        cells += [milliseconds(interval.p50_ms), milliseconds(interval.jitter_ms), str(one.stream.missed)]
+    elif not SHOWN_STAGES[one.scope]:
+        cells += [milliseconds(stats.mean_ms), milliseconds(stats.jitter_ms)]
+    return (*cells, str(stats.count), f"{one.rate_hz:.1f}")

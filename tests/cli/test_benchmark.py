@@ -67,10 +67,19 @@ def test_one_scope_is_measured_alone(chain: Any, tmp_path: Path) -> None:
     assert [one.scope for one in report.measurements] == ["engine"]
 
 
-def test_end_to_end_is_told_to_be_frame_to_mask(chain: Any, tmp_path: Path) -> None:
-    done = run(chain.fp32, *QUICK, "--scope", "end-to-end", "--report", tmp_path / "out.json")
-    assert "no capture is included" in done.stderr
-    assert read_report(tmp_path / "out.json").settings.scopes == ("frame-to-mask",)
+def test_end_to_end_tells_how_its_frames_came(chain: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    done = run(chain.fp32, *QUICK, "--scope", "end-to-end", "--camera-hz", "100", "--report", out)
+    assert "It begins at the frame's capture; frames come at 100 Hz, whether they are taken or not." in " ".join(
+        done.stdout.split()
+    )
+    (one,) = read_report(out).measurements
+    assert one.scope == "end-to-end" and one.stream is not None and one.stream.camera_hz == 100
+
+
+def test_a_camera_rate_without_a_stream_is_a_wrong_use(chain: Any) -> None:
+    done = run(chain.fp32, *QUICK, "--camera-hz", "30")
+    assert done.exit_code == 2 and "add --scope end-to-end" in done.stderr
 
 
 def test_trtexecs_names_mean_the_same(chain: Any, tmp_path: Path) -> None:

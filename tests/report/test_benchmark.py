@@ -30,7 +30,7 @@ def test_every_engine_is_measured_in_every_scope(report: Report) -> None:
 
 def test_the_stages_of_a_scope_are_those_of_the_session(report: Report) -> None:
     for one in report.measurements:
-        expected = {"engine"} if one.scope == "engine" else {"pre", "engine", "post", "total"}
+        expected = {"enqueue", "engine"} if one.scope == "engine" else {"pre", "engine", "post", "total"}
         assert set(one.stages) == expected
 
 
