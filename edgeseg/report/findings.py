@@ -9,11 +9,12 @@ import numpy as np
 from edgeseg.accuracy.verdict import TimedEngine, precision_verdicts
 from edgeseg.latency import percentile
 from edgeseg.report.record import Comparison, EngineRecord, Environment, Measurement
-from edgeseg.report.text import precision_text
+from edgeseg.report.text import milliseconds, precision_text
 
 __all__ = ["compare", "warnings_of"]
 
 MOST_VARIATION = 0.025  # trtexec warns above it
+MOST_ENQUEUE = 0.8  # of the compute time, likewise
 FEWEST_FOR_P99 = 100  # below it the index rule of p99 takes the largest sample
 MOST_LOAD = 0.1  # of the cores: more, and the engine's threads wait for others
 
@@ -41,6 +42,7 @@ def warnings_of(
     for engine in engines:
         found += _engine_warnings(engine, engines[0])
     found += _precision_warnings(engines, measurements)
+    found += _bound_warnings(measurements)
     found += _variation_warnings(measurements) + _count_warnings(measurements)
     return tuple(found)
 
@@ -97,6 +99,28 @@ def _precision_warnings(engines: Sequence[EngineRecord], measurements: Sequence[
         if one.name in p50_ms
     ]
     return [f"{precision_text(one)}." for one in precision_verdicts(timed) if not one.is_worth_it]
+
+
+def _bound_warnings(measurements: Sequence[Measurement]) -> list[str]:
+    """trtexec's: where it is not the engine that a device waits for. On a CPU the host is the device."""
+    found = []
+    for one in measurements:
+        p50_ms = {name: stage.stats.p50_ms for name, stage in one.stages.items()}
+        what = f"{one.engine} ({one.scope})"
+        if one.clock == "cuda-events" and p50_ms.get("enqueue", 0.0) > MOST_ENQUEUE * p50_ms["engine"]:
+            found.append(
+                f"{what}: the host takes {milliseconds(p50_ms['enqueue'])} ms to enqueue what the device computes in "
+                f"{milliseconds(p50_ms['engine'])} ms: the host may be the bound. Compare frame-to-mask, where CUDA "
+                "graphs launch all at once."
+            )
+        found += [
+            f"{what}: {copy} takes {milliseconds(p50_ms[copy])} ms, no less than the engine's "
+            f"{milliseconds(p50_ms['engine'])} ms: the copies are the bound. Give smaller logits or frames, or keep "
+            "them on the device."
+            for copy in ("copy-in", "copy-out")
+            if p50_ms.get(copy, 0.0) >= p50_ms["engine"]
+        ]
+    return found
 
 
 def _variation_warnings(measurements: Sequence[Measurement]) -> list[str]:

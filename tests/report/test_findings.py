@@ -3,7 +3,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from edgeseg.report.findings import warnings_of
-from edgeseg.report.record import EngineRecord, Environment, Measurement, Report
+from edgeseg.report.record import Clock, EngineRecord, Environment, Measurement, Report
 
 SAME_NET = "0" * 64
 
@@ -20,7 +20,9 @@ def steady(one: Measurement, *, count: int = 100, last_ms: float | None = None, 
 
     stage = stage_of(np.array([each_ms] * (count - 1) + [each_ms if last_ms is None else last_ms]))
     starts = tuple(float(index) for index in range(count))
-    return replace(one, stages=dict.fromkeys(one.stages, stage), started_s=starts, round_counts=(count,))
+    return replace(
+        one, stages=dict.fromkeys(one.stages, stage), started_s=starts, round_counts=(count,), round_s=(1.0,)
+    )
 
 
 def test_steady_samples_on_a_quiet_machine_give_no_warning(report: Report) -> None:
@@ -99,3 +101,23 @@ def test_the_stage_engine_decides_where_the_engine_was_not_measured_alone(report
     measured = [steady(one) for one in report.of_scope("frame-to-mask")]
     (warning,) = warnings_of(quiet(report), engines, measured)
     assert "1.00 ms against 1.00 ms" in warning
+
+
+def bound(report: Report, *, clock: Clock, **stages_ms: float) -> tuple[str, ...]:
+    """What is warned of for one engine whose stages took so long."""
+    one = steady(report.measurements[0])
+    stages = {name.replace("_", "-"): steady(one, each_ms=ms).stages["engine"] for name, ms in stages_ms.items()}
+    return warnings_of(quiet(report), report.engines[:1], [replace(one, stages=stages, clock=clock)])
+
+
+def test_a_device_that_waits_for_the_host_is_warned_of(report: Report) -> None:
+    (warning,) = bound(report, clock="cuda-events", engine=1.0, enqueue=0.81)
+    assert "the host takes 0.810 ms to enqueue what the device computes in 1.00 ms" in warning
+    assert bound(report, clock="cuda-events", engine=1.0, enqueue=0.8) == ()
+    assert bound(report, clock="monotonic", engine=1.0, enqueue=0.9) == ()
+
+
+def test_copies_as_long_as_the_engine_are_warned_of(report: Report) -> None:
+    (warning,) = bound(report, clock="cuda-events", engine=1.0, copy_in=0.5, copy_out=1.0)
+    assert "copy-out takes 1.00 ms, no less than the engine's 1.00 ms" in warning
+    assert bound(report, clock="cuda-events", engine=1.0, copy_in=0.5, copy_out=0.99) == ()
