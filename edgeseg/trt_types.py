@@ -19,6 +19,7 @@ __all__ = [
     "ILogger",
     "INetworkDefinition",
     "IOptimizationProfile",
+    "IProfiler",
     "IProgressMonitor",
     "IRuntimeConfig",
     "ITensor",
@@ -45,6 +46,7 @@ ILayer: TypeAlias = Any
 ILogger: TypeAlias = Any
 INetworkDefinition: TypeAlias = Any
 IOptimizationProfile: TypeAlias = Any
+IProfiler: TypeAlias = Any
 IProgressMonitor: TypeAlias = Any
 IRuntimeConfig: TypeAlias = Any
 ITensor: TypeAlias = Any

@@ -13,7 +13,16 @@ from edgeseg.packages import require
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-__all__ = ["attribute", "constant_of", "described", "infer_shapes", "input_words", "module_path", "shape_of"]
+__all__ = [
+    "attribute",
+    "constant_of",
+    "described",
+    "infer_shapes",
+    "input_words",
+    "module_path",
+    "modules_of",
+    "shape_of",
+]
 
 #: where torch's exporter notes the modules around a node, outermost first, the operator last
 NAME_SCOPES = "pkg.torch.onnx.name_scopes"
@@ -52,15 +61,20 @@ def infer_shapes(model: ir.Model) -> None:
 
 def module_path(node: ir.Node) -> str:
     """Where torch's exporter says that a node came from, as ``decoder.up (Upsample)``; empty if it does not say."""
+    return ("", *modules_of(node))[-1]
+
+
+def modules_of(node: ir.Node) -> tuple[str, ...]:
+    """All modules around a node, the net first and the innermost last, each as in ``module_path``."""
     try:
         scopes = ast.literal_eval(node.metadata_props[NAME_SCOPES])
         classes = ast.literal_eval(node.metadata_props[CLASS_HIERARCHY])
     except (KeyError, SyntaxError, ValueError):
-        return ""
+        return ()
     if len(scopes) < 2 or len(classes) != len(scopes):
-        return ""
-    kind = str(classes[-2]).rpartition(".")[2]
-    return f"{scopes[-2]} ({kind})" if scopes[-2] else kind
+        return ()
+    kinds = [str(one).rpartition(".")[2] for one in classes[:-1]]
+    return tuple(f"{scope} ({kind})" if scope else kind for scope, kind in zip(scopes[:-1], kinds, strict=True))
 
 
 def described(node: ir.Node) -> str:

@@ -19,6 +19,7 @@ Integers of 32 bits and more, booleans and uint8 are indices and pixels and coun
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 
@@ -41,8 +42,14 @@ TYPES = {
     "float": "FP32",
     "float32": "FP32",
 }
+OF_KIND = {"FP4": 4, "INT4": 4, "FP8": 8, "INT8": 8, "BF16": 16, "FP16": 16, "FP32": 32}
+BITS = {word: OF_KIND[kind] for word, kind in TYPES.items()}
+BITS |= {"int32": 32, "int64": 64, "uint8": 8, "bool": 8}
 NARROW_TO_WIDE = ("FP4", "INT4", "FP8", "INT8", "BF16", "FP16", "FP32")
 WORD = re.compile(r"[A-Za-z]+\d*(?:E\d+M\d+)?")
+ONNX_LAYER = re.compile(r"\[ONNX Layer: (.*?)\](?=\x1e|\x1f|\[|\s|$)")
+#: between the parts of a fused layer's name; ``{ForeignNode[first...last]}`` has only its ends
+JOINTS = re.compile(r"\s\+\s|\{ForeignNode\[|\]\}|\.\.\.|\s*\|\|\s*")
 #: of a tensor, first to last: both were seen to hold the type
 TYPE_KEYS = ("Format/Datatype", "DataType", "Datatype", "Format")
 MOVING = re.compile(
@@ -80,10 +87,60 @@ def _unreadable(reason: str) -> EngineError:
 
 def _layer(told: object) -> LayerFact:
     if isinstance(told, str):
-        return LayerFact(name=told)
+        return LayerFact(name=told, origins=_origins(told, None))
     if not isinstance(told, dict):
         raise _unreadable(f"a layer is {told!r}")
-    return LayerFact(name=str(told.get("Name", "")), kind=str(told.get("LayerType", "")), precision=_precision(told))
+    name, kind = str(told.get("Name", "")), str(told.get("LayerType", ""))
+    return LayerFact(
+        name=name,
+        kind=kind,
+        precision=_precision(told),
+        is_moving=MOVING.match(kind) is not None,
+        origins=_origins(name, told.get("Metadata")),
+        moved_bytes=_moved_bytes(told),
+    )
+
+
+def _origins(name: str, metadata: object) -> tuple[str, ...]:
+    """The nodes of the ONNX graph, from the metadata; without them by the name, as in ``conv1 + relu1``."""
+    if isinstance(metadata, str) and (named := ONNX_LAYER.findall(metadata)):
+        return tuple(dict.fromkeys(named))
+    return tuple(filter(None, JOINTS.split(name)))
+
+
+def _moved_bytes(layer: Mapping[str, object]) -> int | None:
+    """None where a tensor's type or shape is not told; weights are inputs of nobody else."""
+    told = [layer.get(side) for side in ("Inputs", "Outputs")]
+    tensors = [one for side in told if isinstance(side, list) for one in side]
+    if not all(isinstance(side, list) for side in told):
+        return None
+    sizes = [_tensor_bytes(one) for one in tensors]
+    for key in ("Weights", "Bias"):
+        if isinstance(weights := layer.get(key), dict):
+            sizes.append(_bytes_of(weights.get("Type"), [weights.get("Count", 0)]))
+    known = [one for one in sizes if one is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
+def _tensor_bytes(tensor: object) -> int | None:
+    if not isinstance(tensor, dict):
+        return None
+    words = next((tensor[key] for key in TYPE_KEYS if _bits_in(tensor.get(key)) is not None), None)
+    return _bytes_of(words, tensor.get("Dimensions"))
+
+
+def _bytes_of(words: object, sides: object) -> int | None:
+    bits = _bits_in(words)
+    if bits is None or not isinstance(sides, list):
+        return None
+    known = [side for side in sides if isinstance(side, int) and side >= 0]
+    return math.ceil(math.prod(known) * bits / 8) if len(known) == len(sides) else None
+
+
+def _bits_in(words: object) -> int | None:
+    if not isinstance(words, str):
+        return None
+    return next((BITS[word.lower()] for word in WORD.findall(words) if word.lower() in BITS), None)
 
 
 def _precision(layer: Mapping[str, object]) -> str | None:

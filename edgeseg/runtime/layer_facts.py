@@ -19,11 +19,17 @@ class LayerFact(Record, frozen=True, kw_only=True):
         kind: in the back end's words.
         precision: the type that it computes in, as in ``INT8``; None where it only moves, converts or indexes, and
             where the back end does not say.
+        is_moving: whether it only moves, converts or indexes.
+        origins: what the back end says that was fused into it, by the names of the graph that it was built of.
+        moved_bytes: its inputs, outputs and weights as they are stored; None where the back end does not say.
     """
 
     name: str
     kind: str = ""
     precision: str | None = None
+    is_moving: bool = False
+    origins: tuple[str, ...] = ()
+    moved_bytes: int | None = None
 
 
 def plan_facts(

@@ -116,3 +116,40 @@ def test_a_tensors_type_is_found_under_every_key_that_it_is_told_by(key: str) ->
 def test_what_is_no_such_json_is_refused_with_the_reason(text: str) -> None:
     with pytest.raises(EngineError, match=r"engine inspector .* cannot be read \(.+\): look with 'trtexec"):
         layers_of(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata", "expected"),
+    [
+        ("myelin_7", "[ONNX Layer: /stem/Conv]\x1e[ONNX Layer: relu]\x1e[ONNX Layer: relu]", ("/stem/Conv", "relu")),
+        ("stem + relu", None, ("stem", "relu")),
+        ("{ForeignNode[first...last]}", "", ("first", "last")),
+        ("head", "nothing known", ("head",)),
+    ],
+)
+def test_a_layers_nodes_are_those_of_its_metadata_else_of_its_name(
+    name: str, metadata: str | None, expected: tuple[str, ...]
+) -> None:
+    told = layer("CaskConvolution", [FP16_ROWS], [FP16_ROWS]) | {"Name": name, "Metadata": metadata}
+    (found,) = layers_of(json.dumps({"Layers": [told]}))
+    assert found.origins == expected
+
+
+def test_names_alone_tell_their_nodes() -> None:
+    (found,) = layers_of(json.dumps({"Layers": ["stem + relu"]}))
+    assert (found.origins, found.moved_bytes) == (("stem", "relu"), None)
+
+
+def test_a_layer_moves_inputs_outputs_and_weights_in_their_types() -> None:
+    values = 8 * 32 * 64
+    convolution, reformat = layers_of(json.dumps({"Layers": [CONV_INT8, layer("Reformat", [FP32_ROWS], [FP16_ROWS])]}))
+    assert convolution.moved_bytes == 2 * values + 9216 + 4 * 32
+    assert (reformat.moved_bytes, reformat.is_moving) == (6 * values, True)
+
+
+@pytest.mark.parametrize(("key", "value"), [("Dimensions", [-1, 8, 32, 64]), ("Format/Datatype", "a new type")])
+def test_bytes_of_an_open_shape_or_an_unknown_type_are_not_known(key: str, value: object) -> None:
+    told = layer("CaskConvolution", [FP16_ROWS], [FP16_ROWS])
+    told["Outputs"][0][key] = value
+    (found,) = layers_of(json.dumps({"Layers": [told]}))
+    assert found.moved_bytes is None

@@ -12,7 +12,9 @@ from edgeseg.sidecars import read_engine_spec
 __all__ = ["DeviceEngine", "Engine", "load_engine"]
 
 
-def load_engine(engine_path: Path, *, slots: int = 1, threads: int | None = None, graphs: bool = False) -> Engine:
+def load_engine(
+    engine_path: Path, *, slots: int = 1, threads: int | None = None, graphs: bool = False, profiled: bool = False
+) -> Engine:
     """Check an engine file against its sidecar and this machine, then load it.
 
     Args:
@@ -21,6 +23,7 @@ def load_engine(engine_path: Path, *, slots: int = 1, threads: int | None = None
         threads: CPU threads of a CPU back end; all cores without it.
         graphs: let a back end launch its work as CUDA graphs where it does so by itself, which TensorRT-RTX does; for
             the others there is nothing to let, on a CPU nothing at all.
+        profiled: let ``layer_times_ms`` tell the time of every layer; runs take longer by that.
     Returns:
         The engine; the caller closes it.
     Raises:
@@ -32,10 +35,11 @@ def load_engine(engine_path: Path, *, slots: int = 1, threads: int | None = None
     if spec.backend == "openvino":
         from edgeseg.runtime.engines.openvino import OpenVINOEngine
 
-        return OpenVINOEngine(spec, plan, slots=slots, threads=threads)
+        return OpenVINOEngine(spec, plan, slots=slots, threads=threads, profiled=profiled)
     if threads is not None:
         raise EngineError(f"{engine_path} runs on a GPU, where CPU threads mean nothing", "leave --threads out")
     from edgeseg.runtime.engines.stripped import checked_weights
     from edgeseg.runtime.engines.tensorrt import TensorRTEngine
 
-    return TensorRTEngine(spec, plan, slots=slots, onnx_path=checked_weights(engine_path, spec), graphs=graphs)
+    weights = checked_weights(engine_path, spec)
+    return TensorRTEngine(spec, plan, slots=slots, onnx_path=weights, graphs=graphs, profiled=profiled)

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from edgeseg.errors import EngineError
 from edgeseg.spec import EngineSpec
 
 __all__ = ["Engine"]
@@ -57,6 +58,14 @@ class Engine(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release everything; safe to call twice."""
+
+    def layer_times_ms(self, slot: int) -> dict[str, float]:
+        """Milliseconds of every layer in the slot's last run, by the back end's names, in their order.
+
+        Raises:
+            EngineError: the engine was not loaded to be profiled.
+        """
+        raise EngineError(f"slot {slot}: layers are not timed", "load it with load_engine(..., profiled=True)")
 
     def infer(self, slot: int = 0) -> float:
         """``start`` and ``wait``; returns milliseconds."""

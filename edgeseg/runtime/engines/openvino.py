@@ -20,16 +20,20 @@ REBUILD = "build it here with 'edgeseg build-engine NET.onnx --backend openvino'
 InferencePrecision = Literal["f32", "bf16"]
 
 
-def cpu_properties(inference: InferencePrecision, *, threads: int | None = None) -> dict[str, Any]:
+def cpu_properties(
+    inference: InferencePrecision, *, threads: int | None = None, profiled: bool = False
+) -> dict[str, Any]:
     """What a net is compiled and loaded with; float32 is said aloud, since CPUs with BF16 would take that instead."""
     properties: dict[str, Any] = {"INFERENCE_PRECISION_HINT": inference, "PERFORMANCE_HINT": "LATENCY"}
     if threads is not None:
         properties["INFERENCE_NUM_THREADS"] = threads
+    if profiled:
+        properties["PERF_COUNT"] = True
     return properties
 
 
-def import_plan(spec: EngineSpec, plan: bytes, *, threads: int | None = None) -> Any:
-    """OpenVINO's CompiledModel of an exported blob.
+def import_plan(spec: EngineSpec, plan: bytes, *, threads: int | None = None, profiled: bool = False) -> Any:
+    """OpenVINO's CompiledModel of an exported blob; where it is to be profiled, its requests time their layers.
 
     Raises:
         EngineError: another OpenVINO built it, or the blob does not load.
@@ -41,7 +45,7 @@ def import_plan(spec: EngineSpec, plan: bytes, *, threads: int | None = None) ->
         )
     inference: InferencePrecision = "bf16" if spec.precision.kind == "bf16" else "f32"
     try:
-        return openvino.Core().import_model(plan, "CPU", cpu_properties(inference, threads=threads))
+        return openvino.Core().import_model(plan, "CPU", cpu_properties(inference, threads=threads, profiled=profiled))
     except RuntimeError as error:
         raise EngineError(f"OpenVINO cannot load the engine ({_last_line(error)})", REBUILD) from error
 
@@ -54,15 +58,19 @@ class OpenVINOEngine(Engine):
         plan: the exported blob; its hash has been checked.
         slots: infer requests.
         threads: CPU threads; all cores without it.
+        profiled: time every layer, see ``layer_times_ms``; runs take longer by that.
     Raises:
         EngineError: another OpenVINO built it, or the blob does not load.
     """
 
     scope = "engine"
 
-    def __init__(self, spec: EngineSpec, plan: bytes, *, slots: int = 1, threads: int | None = None) -> None:
+    def __init__(
+        self, spec: EngineSpec, plan: bytes, *, slots: int = 1, threads: int | None = None, profiled: bool = False
+    ) -> None:
         openvino = require("openvino")
-        compiled = import_plan(spec, plan, threads=threads)
+        compiled = import_plan(spec, plan, threads=threads, profiled=profiled)
+        self._is_profiled = profiled
         self.spec, self.slots = spec, slots
         model = spec.model
         self._inputs = [np.zeros(model.input.shape, model.input.dtype) for _ in range(slots)]
@@ -91,6 +99,12 @@ class OpenVINOEngine(Engine):
 
     def stages_ms(self, slot: int) -> dict[str, float]:
         return {"engine": float(self._requests[slot].latency)}
+
+    def layer_times_ms(self, slot: int) -> dict[str, float]:
+        if not self._is_profiled:
+            return super().layer_times_ms(slot)
+        told = self._requests[slot].profiling_info
+        return {one.node_name: one.real_time.total_seconds() * 1e3 for one in told if one.status == one.Status.EXECUTED}
 
     def close(self) -> None:
         for request in self._requests:

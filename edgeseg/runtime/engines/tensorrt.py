@@ -13,6 +13,7 @@ from edgeseg.runtime.engines.stripped import refit
 from edgeseg.runtime.engines.trt_context import reason_against_capture
 from edgeseg.runtime.engines.trt_package import api_for
 from edgeseg.runtime.engines.trt_plan import check_tensors, deserialise, make_runtime
+from edgeseg.runtime.engines.trt_profiler import LayerClock
 from edgeseg.runtime.engines.trt_slot import Slot, SlotMaker
 from edgeseg.runtime.preflight import check_fits, rebuild
 from edgeseg.spec import EngineSpec
@@ -34,6 +35,7 @@ class TensorRTEngine(DeviceEngine):
         slots: inferences that may be in flight at once, >= 1; each takes its own activation memory.
         onnx_path: of a stripped plan, the file that has its weights; its hash has been checked.
         graphs: let TensorRT-RTX launch its work as CUDA graphs of its own. TensorRT has none, there it changes nothing.
+        profiled: time every layer, see ``layer_times_ms``; runs take longer by that.
     Raises:
         MissingPackageError: TensorRT or PyCUDA is absent.
         EngineError: the plan does not fit this machine or its sidecar, does not load, or has an output of a size that
@@ -41,11 +43,19 @@ class TensorRTEngine(DeviceEngine):
     """
 
     def __init__(
-        self, spec: EngineSpec, plan: bytes, *, slots: int = 2, onnx_path: Path | None = None, graphs: bool = False
+        self,
+        spec: EngineSpec,
+        plan: bytes,
+        *,
+        slots: int = 2,
+        onnx_path: Path | None = None,
+        graphs: bool = False,
+        profiled: bool = False,
     ) -> None:
         if slots < 1:
             raise EngineError(f"{slots} slots", "give at least 1")
         self._slots: list[Slot] = []
+        self._clocks: list[LayerClock] = []
         self._maker: SlotMaker | None = None
         self._engine: ICudaEngine | None = None
         self._runtime: Runtime | None = None
@@ -56,6 +66,7 @@ class TensorRTEngine(DeviceEngine):
             undo.callback(self.close)
             try:
                 self._open(plan, onnx_path, graphs)
+                self._clocks += [LayerClock(self._api, slot.context) for slot in self._slots if profiled]
             except BaseException as error:
                 traceback.clear_frames(error.__traceback__)  # what was half made ends here, its context still current
                 raise
@@ -90,6 +101,14 @@ class TensorRTEngine(DeviceEngine):
         if not chosen.context.execute_async_v3(stream.handle):
             raise EngineError(f"{self.spec.backend} did not run the engine ({self._api.log})", rebuild(self.spec))
 
+    def layer_times_ms(self, slot: int) -> dict[str, float]:
+        chosen = self._slot(slot)
+        if not self._clocks:
+            return super().layer_times_ms(slot)
+        with self.cuda.current():
+            chosen.synchronize()
+            return self._clocks[slot].last_ms()
+
     def close(self) -> None:
         """Release contexts before the engine, the engine before the runtime; views of host buffers stay readable.
 
@@ -110,6 +129,7 @@ class TensorRTEngine(DeviceEngine):
             self._drop()
 
     def _drop(self) -> None:
+        self._clocks.clear()
         for slot in self._slots:
             slot.release()
         if self._maker is not None:

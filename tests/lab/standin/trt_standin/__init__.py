@@ -27,6 +27,7 @@ RUNNING: tuple[type, ...] = (
     Dims,
     IHostMemory,
     logs.ILogger,
+    logs.IProfiler,
     logs.Logger,
     engine.ICudaEngine,
     engine.IExecutionContext,

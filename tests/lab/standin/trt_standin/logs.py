@@ -1,4 +1,4 @@
-"""Own the classes that a caller derives from: logger and progress monitor. Write no log of their own."""
+"""Own the classes that a caller derives from: logger, progress monitor, profiler. Write no log of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from trt_standin.enums import make
 
-__all__ = ["ILogger", "IProgressMonitor", "Logger", "derived", "error", "warning"]
+__all__ = ["ILogger", "IProfiler", "IProgressMonitor", "Logger", "derived", "error", "warning"]
 
 Severity = make("Severity", "INTERNAL_ERROR=0 ERROR=1 WARNING=2 INFO=3 VERBOSE=4")
 
@@ -35,6 +35,14 @@ class Logger(ILogger):
     def log(self, severity: Any, msg: str) -> None:
         if int(severity) <= int(self.min_severity):
             sys.stderr.write(f"[TRT] [{severity.name[0]}] {msg}\n")
+
+
+class IProfiler:
+    def __init__(self) -> None:
+        self._is_made = True
+
+    def report_layer_time(self, layer_name: str, ms: float) -> None:
+        raise RuntimeError("Tried to call pure virtual function IProfiler::reportLayerTime")
 
 
 class IProgressMonitor:
