@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.imaging.moved_bytes import mask_bytes, overlay_bytes, preprocess_bytes, read_bytes
 from edgeseg.imaging.overlay import Overlay, palette_bgr
 from edgeseg.imaging.palettes import labels_for
 from edgeseg.imaging.postprocess import MaskMaker
@@ -62,12 +63,11 @@ def bgr_case(threads: int) -> Case:
         maker.into(tensor, frame)
         return tensor
 
-    source_bytes = NET_HW[0] * NET_HW[1] * 3 * 4  # linear reads at most 2x2 pixels an output pixel
     return Case(
         ours,
         {"cv2.dnn": lambda: blob(frame), "torch": torch_pre(frame), "OpenVINO": openvino_pre(frame, threads)},
         one_grey_level,
-        min(source_bytes, frame.nbytes) + tensor.nbytes,
+        preprocess_bytes(spec(), source_wh=CAMERA_HW[::-1]),
         {"cv2.dnn": 4.0},
     )
 
@@ -144,8 +144,9 @@ def nv12_case(threads: int) -> Case:
         """OpenCV rounds its conversion and its resize, each to a level, and the first in 8-bit fixed point."""
         return float(np.abs(one - other).max()) <= 3.0 / 255 / min(STD)
 
+    moved = read_bytes([width, width], maker.tables((width, height), pixel_format="NV12")) + tensor.nbytes
     peers = {"cvtColor + cv2.dnn": lambda: blob(np.asarray(cv2.cvtColor(nv12, cv2.COLOR_YUV2BGR_NV12), np.uint8))}
-    return Case(ours, peers, three_levels, nv12.nbytes + tensor.nbytes, {"cvtColor + cv2.dnn": 5.0})
+    return Case(ours, peers, three_levels, moved, {"cvtColor + cv2.dnn": 5.0})
 
 
 def smooth_logits() -> NDArray[np.float32]:
@@ -178,7 +179,7 @@ def mask_case(logits: NDArray[np.float32], threads: int, goals: dict[str, float]
         "OpenVINO BF16": openvino_tail(logits, threads, "bf16"),
         "numpy argmax at 512x1024": numpy_argmax(),
     }
-    return Case(ours, peers, almost_equal, logits.nbytes + mask.nbytes, goals)
+    return Case(ours, peers, almost_equal, mask_bytes(head, size_hw=CAMERA_HW, itemsize=logits.itemsize), goals)
 
 
 def torch_tail(logits: NDArray[np.float32]) -> Run:
@@ -235,7 +236,7 @@ def overlay_case(threads: int) -> Case:
         lambda: overlay.blend(frame, mask),
         {"cv2.LUT + addWeighted": usual},
         within_a_level,
-        2 * frame.nbytes + mask.nbytes,
+        overlay_bytes(CAMERA_HW),
         {"cv2.LUT + addWeighted": 8.0},
     )
 

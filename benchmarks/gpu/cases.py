@@ -1,13 +1,6 @@
 """Own what the kernels are timed on: inputs, launches, results, and the bytes that each must move. Time nothing.
 
-``moved_bytes`` counts what no way of doing it can leave out, from the shapes alone:
-
-- pre-processing: the source rows that some output row reads (all of their bytes; of NV12 the chroma rows as well), and
-  the tensor written;
-- a mask: the scores read once, the mask written once; with a confidence, that written; with areas, the mask read once;
-- an overlay: frame and mask read, picture written.
-
-Tables, the corners' labels and what is read twice through the caches are not counted: they are ours to spare.
+``moved_bytes`` is that of ``edgeseg.imaging.moved_bytes``.
 """
 
 from __future__ import annotations
@@ -22,6 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.gpu.buffers import Uploader, sets_for
 from benchmarks.gpu.inputs import as_type, blobs, noise, picture, size_of, smooth
 from edgeseg.imaging import _native
+from edgeseg.imaging.moved_bytes import mask_bytes, overlay_bytes, read_bytes
 from edgeseg.imaging.overlay import Overlay
 from edgeseg.imaging.palettes import labels_for
 from edgeseg.imaging.postprocess import MaskFormat, MaskMaker
@@ -109,7 +103,8 @@ class Workshop:
         kernel = PreprocessKernel(plan.tables())
         planes = picture(pixel_format, source_hw)
         shape = (1, 3, *net_hw)
-        moved = read_bytes(planes, plan.tables()) + int(np.prod(shape)) * np.dtype(dtype).itemsize
+        rows = [plane.shape[1] for plane in planes]
+        moved = read_bytes(rows, plan.tables()) + int(np.prod(shape)) * np.dtype(dtype).itemsize
         tables = self.uploader.put(kernel.table_bytes)
         case = Case(
             name=f"{size_of(source_hw)} {pixel_format} -> 1x3x{size_of(net_hw)} {dtype}",
@@ -146,8 +141,9 @@ class Workshop:
         form = MaskFormat(dtype=dtype, scale=0.125 if dtype == "int8" else 1.0)
         scores = as_type(make(CLASSES, scores_hw), form)
         launches = PostprocessLaunches(head, size_hw=mask_hw, mask_format=form, has_confidence=has_confidence)
-        pixels = mask_hw[0] * mask_hw[1]
-        moved = scores.nbytes + pixels * (1 + has_confidence + has_areas)
+        moved = mask_bytes(
+            head, size_hw=mask_hw, itemsize=scores.itemsize, has_confidence=has_confidence, has_areas=has_areas
+        )
         tables = self.uploader.put(launches.tables)
         extras = " + confidence" * has_confidence + " + areas" * has_areas
         case = Case(
@@ -183,7 +179,7 @@ class Workshop:
         overlay = Overlay(labels_for(CLASSES), threads=1)
         frame, mask = picture("BGR", size_hw)[0], blobs(size_hw)
         colours = self.uploader.put(overlay.plan.tables())
-        moved = 2 * frame.nbytes + mask.nbytes
+        moved = overlay_bytes(size_hw)
         case = Case(
             name=f"overlay at {size_of(size_hw)}",
             kind="extra",
@@ -240,14 +236,6 @@ def kernel_cases(shop: Workshop) -> list[Callable[[], Case]]:
         shop.overlay,
     ]
     return cases
-
-
-def read_bytes(planes: tuple[NDArray[np.uint8], ...], tables: Any) -> int:
-    """Of the source rows that some output row reads; linear reads a second one where that weighs something."""
-    pairs = zip(tables["row_first"], tables["row_weights"], strict=True)
-    rows = {int(first) + step for first, weight in pairs for step in range(1 + (weight > 0))}
-    chroma = {row // 2 for row in rows}
-    return sum(len(rows if i == 0 else chroma) * plane.shape[1] for i, plane in enumerate(planes))
 
 
 def made_by(plan: _native.Preprocess, planes: tuple[NDArray[np.uint8], ...], tensor: Array) -> Array:
