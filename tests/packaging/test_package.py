@@ -23,8 +23,8 @@ HEAVY = (
 #: from the ground up; a module may import its own floor and those before it. export stands beside the runtime.
 FLOORS = (
     "errors", "files", "packages", "records", "precision_spec", "engine_spec", "spec", "sidecars", "streaming",
-    "latency", "trt_types", "trt_api", "memory", "graph", "metrics", "boundaries", "imaging", "data", "runtime",
-    "capabilities", "accuracy", "export", "builder", "report", "cli",
+    "latency", "trt_types", "trt_api", "memory", "graph", "metrics", "boundaries", "machine", "imaging", "data",
+    "runtime", "capabilities", "accuracy", "export", "builder", "report", "cli",
 )  # fmt: skip
 #: pairs that the order alone would allow
 FORBIDDEN = {

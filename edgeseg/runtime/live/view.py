@@ -12,9 +12,9 @@ from typing import Any
 
 from edgeseg.errors import OutputError
 from edgeseg.imaging.postprocess import Mask
+from edgeseg.machine.state import DeviceState
 from edgeseg.packages import require
 from edgeseg.runtime.frames import Frame
-from edgeseg.runtime.live.device import DeviceState
 from edgeseg.runtime.live.hub import Encoded, Hub
 from edgeseg.runtime.live.options import LiveHooks, LiveOptions
 from edgeseg.runtime.live.pages import Pages

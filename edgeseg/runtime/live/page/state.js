@@ -63,7 +63,10 @@ function showDevice(device) {
   if ("memory_total_bytes" in device) rows.push(memoryRow("memory", device));
   if ("process_bytes" in device) rows.push(["this process", megabytes(device.process_bytes)]);
   for (const [name, value] of Object.entries(device.temperatures_c || {})) rows.push([name, `${value.toFixed(0)} °C`, value > 90]);
+  for (const [name, value] of Object.entries(device.power_w || {})) rows.push([name, `${value.toFixed(1)} W`]);
   (device.gpus || []).forEach((gpu, index) => {
+    if ("lost" in gpu) rows.push([`GPU ${index}`, "lost", true]);
+    if ("throttled_by" in gpu) rows.push([`GPU ${index} throttled`, gpu.throttled_by.join(", "), true]);
     if ("gpu_percent" in gpu) rows.push([`GPU ${index}`, `${gpu.gpu_percent.toFixed(0)} %`]);
     if ("memory_total_bytes" in gpu) rows.push(memoryRow(`GPU ${index} memory`, gpu));
     if ("temperature_c" in gpu) rows.push([`GPU ${index}`, `${gpu.temperature_c} °C`, gpu.temperature_c > 90]);

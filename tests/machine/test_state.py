@@ -1,37 +1,12 @@
 from __future__ import annotations
 
-import shutil
-import subprocess
+import ctypes
 from pathlib import Path
 
 import pytest
+from machine_lab import MadeUpGpus, jetson, put
 
-from edgeseg.runtime.live.device import DeviceState
-
-NVML = """
-#include <string.h>
-typedef struct { unsigned gpu, memory; } Share;
-typedef struct { unsigned long long total, free, used; } Memory;
-static int open_handles;
-int nvmlInit_v2(void) { open_handles++; return 0; }
-int nvmlShutdown(void) { open_handles--; return 0; }
-int lab_open(void) { return open_handles; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = 2; return 0; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle) {
-    *handle = (void *)(0x700000000000 + index); return 0;
-}
-int nvmlDeviceGetUtilizationRates(void *handle, Share *share) {
-    if (handle == (void *)0x700000000001) return 3; /* NVML_ERROR_NOT_SUPPORTED */
-    share->gpu = 37; share->memory = 12; return 0;
-}
-int nvmlDeviceGetMemoryInfo(void *handle, Memory *memory) {
-    memory->total = 8ULL << 30; memory->free = 6ULL << 30; memory->used = 2ULL << 30; return 0;
-}
-int nvmlDeviceGetTemperature(void *handle, int sensor, unsigned *celsius) {
-    if (sensor != 0) return 2;
-    *celsius = 51; return 0;
-}
-"""
+from edgeseg.machine.state import DeviceState
 
 
 def machine(root: Path, *, ticks: str) -> Path:
@@ -76,19 +51,45 @@ def test_the_gpu_load_of_a_jetson_is_read_wherever_its_kernel_tells_it(tmp_path:
 
 
 def test_gpus_tell_what_they_can_through_nvml(tmp_path: Path) -> None:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler for a library in NVML's place")
-    source, library = tmp_path / "nvml.c", tmp_path / "nvml.so"
-    source.write_text(NVML)
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
-    device = DeviceState(root=tmp_path, nvml=str(library))
+    gpus = MadeUpGpus(tmp_path, gpus=2)
+    device = DeviceState(root=tmp_path, nvml=gpus.library)
     rest = {"memory_used_bytes": 2 << 30, "memory_total_bytes": 8 << 30, "temperature_c": 51}
-    assert device.read()["gpus"] == [{"gpu_percent": 37, **rest}, rest]
-    (tmp_path / "sys" / "devices" / "gpu.0").mkdir(parents=True)
-    (tmp_path / "sys" / "devices" / "gpu.0" / "load").write_text("990")
-    assert device.read()["gpus"][0]["gpu_percent"] == 37, "what NVML tells goes first"
+    assert states(device) == [{"gpu_percent": 37, **rest}, rest]
+    put(tmp_path, "sys/devices/gpu.0/load", 990)
+    assert states(device)[0]["gpu_percent"] == 37, "what NVML tells goes first"
     device.close()
     device.close()
-    (tmp_path / "sys" / "devices" / "gpu.0" / "load").unlink()
+    (tmp_path / "sys/devices/gpu.0/load").unlink()
     assert device.read() == {}
+    assert ctypes.CDLL(gpus.library).lab_open() == 0
+
+
+def states(device: DeviceState) -> list[dict[str, object]]:
+    """Of the GPUs."""
+    found = device.read()["gpus"]
+    assert isinstance(found, list)
+    return found
+
+
+def test_what_slows_a_gpu_is_told_while_it_does(tmp_path: Path) -> None:
+    gpus = MadeUpGpus(tmp_path)
+    device = DeviceState(root=tmp_path, nvml=gpus.library)
+    gpus.say(reasons=0x8)
+    assert states(device)[0]["throttled_by"] == ["slowdown (hardware)"]
+    gpus.say()
+    assert "throttled_by" not in states(device)[0]
+
+
+def test_a_gpu_that_is_lost_says_so_and_the_rest_goes_on(tmp_path: Path) -> None:
+    gpus = MadeUpGpus(tmp_path)
+    device = DeviceState(root=jetson(tmp_path), nvml=gpus.library)
+    gpus.say(lost=True)
+    assert "GPU is lost" in str(states(device)[0]["lost"])
+    assert device.read()["temperatures_c"] == {"cpu-thermal": 48.5}
+
+
+def test_watts_of_every_rail_are_told(tmp_path: Path) -> None:
+    device = DeviceState(root=jetson(tmp_path), nvml="none.so")
+    assert device.read()["power_w"] == {"VDD_IN": 12.0, "VDD_CPU_GPU_CV": 4.0, "VDD_SOC": 2.0}
+    (tmp_path / "sys/class/hwmon/hwmon1/curr1_input").unlink()
+    assert device.read()["power_w"] == {"VDD_CPU_GPU_CV": 4.0, "VDD_SOC": 2.0}
