@@ -13,9 +13,14 @@ from edgeseg.report.text import milliseconds
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["colour_of", "histograms", "stage_bars", "timeline"]
+__all__ = ["colour_of", "histograms", "percentiles", "stage_bars", "stage_colours", "timeline"]
 
-STAGE_COLOURS = {"pre": "#6fb7c9", "engine": "#5b6ee1", "post": "#e3a34f"}
+STAGE_COLOURS = {
+    "wait": "#b9bec6", "copy-in": "#8fbf8a", "pre": "#6fb7c9", "engine": "#5b6ee1", "post": "#e3a34f",
+    "copy-out": "#c98a6f",
+}  # fmt: skip
+POINTS_OF_A_TAIL = 400
+TAIL_TICKS = (0, 50, 90, 95, 99, 99.9, 99.99)
 BINS = 90
 PARTS_OF_A_TURN = 12  # of the timeline: what more would draw, no screen shows
 
@@ -37,7 +42,7 @@ def histograms(report: Report, scope: Scope) -> str:
         for one, axis in zip(lanes, axes, strict=True):
             _histogram(axis, one, bounds_ms=(low - room, high + room), colour=colour_of(report, one.engine))
         axes[-1].set_xlabel("milliseconds")
-        return svg_of(figure, name=f"histogram-{scope}")
+        return svg_of(figure, name=f"histogram-{_word(scope)}")
 
 
 def timeline(report: Report, scope: Scope) -> str:
@@ -57,12 +62,41 @@ def timeline(report: Report, scope: Scope) -> str:
         axis.grid(axis="y")
         axis.set_xlabel("seconds since the first turn")
         axis.set_ylabel("milliseconds")
-        return svg_of(figure, name=f"timeline-{scope}")
+        return svg_of(figure, name=f"timeline-{_word(scope)}")
 
 
-def stage_bars(report: Report) -> str:
-    """Where the time from frame to mask goes, mean of every stage, an engine a bar, as an ``<svg>`` element."""
-    lanes = report.of_scope("frame-to-mask")
+def percentiles(report: Report, scope: Scope) -> str:
+    """Latency against percentile, the tail drawn wide, as an ``<svg>`` element; a point is one sample's rank."""
+    lanes = report.of_scope(scope)
+    with style():
+        figure = new_figure(height_in=2.5)
+        axis = figure.subplots()
+        for one in lanes:
+            ordered = np.sort(np.asarray(one.headline.samples_ms))
+            rare = np.linspace(0.0, np.log10(len(ordered)), POINTS_OF_A_TAIL)  # one of so many powers of ten is slower
+            ranks = np.unique(np.minimum(((1.0 - 10.0**-rare) * len(ordered)).astype(int), len(ordered) - 1))
+            colour = colour_of(report, one.engine)
+            axis.plot(-np.log10(1.0 - ranks / len(ordered)), ordered[ranks], color=colour, linewidth=1.6)
+        most = max(one.headline.stats.count for one in lanes)
+        ticks = [tick for tick in TAIL_TICKS if 1.0 - tick / 100 >= 1.0 / most]
+        axis.set_xticks([-np.log10(1.0 - tick / 100) for tick in ticks], [f"{tick:g}" for tick in ticks])
+        axis.set_xlim(left=0)
+        axis.set_ylim(bottom=0)
+        axis.grid(axis="both")
+        axis.set_xlabel("percentile")
+        axis.set_ylabel("milliseconds")
+        return svg_of(figure, name=f"percentiles-{_word(scope)}")
+
+
+def stage_colours(report: Report, scope: Scope) -> dict[str, str]:
+    """The stages that follow each other in a scope, in their order, with their colours; none where there is one."""
+    found = {stage: colour for stage, colour in STAGE_COLOURS.items() if stage in report.of_scope(scope)[0].stages}
+    return found if len(found) > 1 else {}
+
+
+def stage_bars(report: Report, scope: Scope) -> str:
+    """Where the time goes, mean of every stage, an engine a bar, as an ``<svg>`` element."""
+    lanes = report.of_scope(scope)
     with style():
         figure = new_figure(height_in=0.75 + 0.42 * len(lanes))
         axis = figure.subplots()
@@ -74,7 +108,7 @@ def stage_bars(report: Report) -> str:
         axis.spines["left"].set_visible(False)
         axis.tick_params(axis="y", length=0, labelcolor=INK)
         axis.set_xlabel("milliseconds, mean")
-        return svg_of(figure, name="stages")
+        return svg_of(figure, name=f"stages-{_word(scope)}")
 
 
 def _histogram(axis: Axes, one: Measurement, *, bounds_ms: tuple[float, float], colour: str) -> None:
@@ -107,6 +141,8 @@ def _draw_turns(axis: Axes, one: Measurement, *, top_ms: float, colour: str) -> 
 def _stack(axis: Axes, row: int, one: Measurement, *, widest_ms: float) -> None:
     begin = 0.0
     for stage, colour in STAGE_COLOURS.items():
+        if stage not in one.stages:
+            continue
         mean = one.stages[stage].stats.mean_ms
         axis.barh(row, mean, left=begin, height=0.62, color=colour)
         if mean > 0.06 * widest_ms:
@@ -120,3 +156,8 @@ def _stack(axis: Axes, row: int, one: Measurement, *, widest_ms: float) -> None:
 
 def _short(name: str, limit: int = 36) -> str:
     return name if len(name) <= limit else f"\N{HORIZONTAL ELLIPSIS}{name[1 - limit :]}"
+
+
+def _word(scope: Scope) -> str:
+    """The scope in the letters that an id may have."""
+    return scope.replace("+", "-and-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgeseg.report import text
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = ["print_report"]
+
+WIDEST = 10_000  # columns: what a table would take is not to be bounded by the console
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -24,20 +27,31 @@ def print_report(report: Report, console: Console) -> None:
         if report.of_scope(scope):
             about = text.scope_text(report, scope)
             console.print(f"\n{scope}, ms. {about}", markup=False, highlight=False)
-            console.print(_table(report, scope))
+            console.print(_table(report, scope, console))
     for warning in report.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(report: Report, scope: Scope) -> Table:
+def _table(report: Report, scope: Scope, console: Console) -> Table:
+    """An engine a row; where that is wider than the console, an engine a column."""
+    names, rows = ("engine", *text.columns(report, scope)), text.rows(report, scope)
+    lines = [(row.engine, *row.cells) for row in rows]
+    table = _drawn(names, lines)
+    needed = console.measure(table, options=console.options.update(width=WIDEST)).maximum
+    if needed <= console.width:
+        return table
+    first, *rest = zip(names, *lines, strict=True)
+    return _drawn(first, rest)
+
+
+def _drawn(names: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("engine", overflow="fold")
-    for name in text.columns(report, scope):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in text.rows(report, scope):
-        table.add_row(Text(row.engine), *row.cells)
+    for index, name in enumerate(names):
+        table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
+    for first, *cells in lines:
+        table.add_row(Text(first), *cells)
     return table

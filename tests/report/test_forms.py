@@ -74,7 +74,7 @@ def test_the_page_is_the_same_each_time(report: Report, page: str) -> None:
 def test_the_page_has_a_plot_of_each_kind(page: str) -> None:
     words = checked(page).words
     assert (words.count("Distribution"), words.count("Timeline"), words.count("Where the time goes")) == (2, 2, 1)
-    assert checked(page).tags.count("svg") == 5
+    assert checked(page).tags.count("svg") == 7
 
 
 def test_the_page_follows_light_and_dark(page: str) -> None:
@@ -86,7 +86,7 @@ def test_the_page_follows_light_and_dark(page: str) -> None:
 def test_a_page_of_one_scope_and_one_engine_is_whole(report: Report, scope: str) -> None:
     only = alone(report)
     measurements = tuple(one for one in only.measurements if one.scope == scope)
-    assert checked(html(replace(only, measurements=measurements))).tags.count("svg") == 2 + (scope == "frame-to-mask")
+    assert checked(html(replace(only, measurements=measurements))).tags.count("svg") == 3 + (scope == "frame-to-mask")
 
 
 def test_names_are_text_in_the_page_and_not_markup(report: Report) -> None:
@@ -97,9 +97,9 @@ def test_names_are_text_in_the_page_and_not_markup(report: Report) -> None:
 
 def test_every_plot_is_xml_with_a_nasty_name_in_it(report: Report) -> None:
     nasty = renamed(report, NASTY)
-    drawn = [plots.stage_bars(nasty)]
+    drawn = [plots.stage_bars(nasty, "frame-to-mask")]
     for scope in nasty.settings.scopes:
-        drawn += [plots.histograms(nasty, scope), plots.timeline(nasty, scope)]
+        drawn += [draw(nasty, scope) for draw in (plots.histograms, plots.percentiles, plots.timeline)]
     for svg in drawn:
         root = ElementTree.fromstring(svg)
         assert "viewBox" in root.attrib
@@ -199,3 +199,14 @@ def test_another_ending_is_refused(report: Report, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ends in none of \.json \.html \.md"):
         write_report(report, tmp_path / "out.pdf")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_that_is_wider_than_the_terminal_stands_upright(report: Report) -> None:
+    wide, narrow = (io.StringIO() for _ in range(2))
+    for file, width in ((wide, 200), (narrow, 50)):
+        print_report(report, Console(file=file, width=width))
+    (heading, *_) = [line for line in wide.getvalue().splitlines() if "p50" in line]
+    assert heading.split()[:3] == ["engine", "p50", "p90"]
+    (row, *_) = [line for line in narrow.getvalue().splitlines() if line.startswith("p50")]
+    assert len(row.split()) == 1 + len(report.engines)
+    assert max(len(line) for line in narrow.getvalue().splitlines() if line.startswith("p")) <= 50
