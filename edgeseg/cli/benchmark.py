@@ -66,6 +66,7 @@ def _check_reports(_context: click.Context, _option: click.Parameter, paths: tup
 @click.option("--duration-s", default=3.0, show_default=True, help="Least time of every engine in every scope.")
 @click.option("--iterations", default=10, show_default=True, help="Fewest iterations, likewise.")
 @click.option("--streams", default=1, show_default=True, help="Inferences in flight at once.")
+@click.option("--batch", default=1, show_default=True, help="Frames in one run of the engine (frame-to-mask).")
 @click.option("--cuda-graphs/--no-cuda-graphs", "uses_graphs", default=True, help="CUDA graphs on a device.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a CPU engine; all cores without it.")
 def benchmark(

@@ -80,10 +80,10 @@ def _lane(scope: Scope, name: str, session: Session, path: Path, frames: FrameSe
             open_session=lambda: _session(path, settings, depth=depth),
             camera_hz=settings.camera_hz,
         )
-    kinds: dict[Scope, type[EngineLane | FrameLane]] = {
-        "engine": EngineLane, "engine+copies": CopiesLane, "frame-to-mask": FrameLane,
-    }  # fmt: skip
-    return kinds[scope](name, session, frames, streams=settings.streams)
+    if scope == "frame-to-mask":
+        return FrameLane(name, session, frames, streams=settings.streams, batch=settings.batch)
+    kind = EngineLane if scope == "engine" else CopiesLane
+    return kind(name, session, frames, streams=settings.streams)
 
 
 def _take_turns(lanes: Sequence[Lane], settings: Settings, on_turn: OnTurn) -> None:

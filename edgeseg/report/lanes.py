@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeseg.errors import EngineError
 from edgeseg.imaging.preprocess import Preprocessor
 from edgeseg.latency import LatencyLog, summarise
 from edgeseg.report.frames import FrameSet
@@ -41,6 +42,7 @@ class Lane(ABC):
         self._started_s: list[float] = []
         self._parts: list[dict[str, NDArray[np.float64]]] = []
         self._round_counts: list[int] = []
+        self._batch = 1
         #: when each turn began and ended, on the ``time.perf_counter`` clock
         self.turns_s: list[tuple[float, float]] = []
 
@@ -80,7 +82,7 @@ class Lane(ABC):
             round_s=tuple(round(end - begin, 6) for begin, end in self.turns_s),
             clock="cuda-events" if is_on_device else "monotonic",
             buffers=self._session.depth,
-            batch=self._session.spec.model.input.shape[0],
+            batch=self._batch,
             graph=self._graph,
             stream=self._stream(),
         )
@@ -233,13 +235,27 @@ class CopiesLane(EngineLane):
 
 
 class FrameLane(_IteratingLane):
-    """From a frame to its mask. Masks are written where the last ones were, as a loop on a device would."""
+    """From a frame to its mask. Masks are written where the last ones were, as a loop on a device would.
+
+    Args:
+        batch: frames in one run of the engine.
+    Raises:
+        EngineError: the engine does not take as many at once.
+    """
 
     scope = "frame-to-mask"
 
-    def __init__(self, name: str, session: Session, frames: FrameSet, *, streams: int = 1) -> None:
+    def __init__(self, name: str, session: Session, frames: FrameSet, *, streams: int = 1, batch: int = 1) -> None:
         super().__init__(name, session, frames, streams=streams)
-        self._mask = np.empty(frames.frames[0].shape[:2], np.uint8)
+        if batch > session.batch_limit:
+            raise EngineError(
+                f"{name} takes {session.batch_limit} frame(s) at once, asked for is a batch of {batch}",
+                "build it with a profile for the batch (TensorRT), or leave --batch out",
+            )
+        self._batch = batch
+        self._masks: list[NDArray[np.uint8] | None] = [
+            np.empty(frames.frames[0].shape[:2], np.uint8) for _ in range(batch)
+        ]
 
     @property
     def _covers(self) -> str:
@@ -250,10 +266,11 @@ class FrameLane(_IteratingLane):
         return self._session.latency
 
     def _begin(self, index: int) -> None:
-        self._session.submit(self._frames.frames[index % len(self._frames.frames)])
+        first, frames = index * self._batch, self._frames.frames
+        self._session.submit_batch([frames[number % len(frames)] for number in range(first, first + self._batch)])
 
     def _end(self, index: int, began_s: float) -> None:  # noqa: ARG002  # the session keeps its own log
-        self._session.result(out=self._mask)
+        self._session.result_batch(outs=self._masks)
 
 
 def _tensors(session: Session, frames: FrameSet) -> list[NDArray[Any]]:

@@ -46,7 +46,7 @@ Clock = Literal["monotonic", "cuda-events"]
 #: an indented list of numbers; no JSON string holds a bare line end, so none is taken for one
 NUMBERS = re.compile(rb"\[\n\s*([-\d][-+.,\s\deE]*?)\n\s*\]")
 LONGEST_S = 86_400.0  # a day: a slip of the hand, not a benchmark
-MOST_HZ, MOST_STREAMS = 100_000.0, 64
+MOST_HZ, MOST_STREAMS, MOST_BATCH = 100_000.0, 64, 1024
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +62,7 @@ class Settings(_Record, frozen=True, kw_only=True):
 
     Attributes:
         streams: inferences in flight at once; a latency then includes the wait for the others.
+        batch: frames in one run of the engine, in the scope ``frame-to-mask``.
         camera_hz: rate of the frames of ``end-to-end``; as fast as they are taken without it.
         uses_graphs: let a device's work be launched as CUDA graphs.
 
@@ -76,6 +77,7 @@ class Settings(_Record, frozen=True, kw_only=True):
     threads: int | None = None
     scopes: tuple[Scope, ...] = DEFAULT_SCOPES
     streams: int = 1
+    batch: int = 1
     camera_hz: float | None = None
     uses_graphs: bool = True
 
@@ -87,6 +89,9 @@ class Settings(_Record, frozen=True, kw_only=True):
         for name, value in (("iterations", self.iterations), ("rounds", self.rounds), ("threads", self.threads or 1)):
             _check_range(name, value, 1, 10**9, "")
         _check_range("streams", self.streams, 1, MOST_STREAMS, "")
+        _check_range("batch", self.batch, 1, MOST_BATCH, "")
+        if self.batch > 1 and tuple(self.scopes) != ("frame-to-mask",):
+            raise ValueError(f"a batch of {self.batch} is timed in the scope frame-to-mask: give that one alone")
         if self.threads == 0:
             raise ValueError("threads is 0: give 1 or more, or nothing for all cores")
         if not self.scopes or len(set(self.scopes)) != len(self.scopes):

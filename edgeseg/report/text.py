@@ -166,6 +166,8 @@ def method(settings: Settings) -> str:
     """How the figures came about, as sentences."""
     threads = "all cores" if settings.threads is None else f"{settings.threads} thread(s)"
     flight = "One inference in flight" if settings.streams == 1 else f"{settings.streams} inferences in flight"
+    if settings.batch > 1:
+        flight = f"{flight}, of {settings.batch} frames each"
     graphs = "allowed" if settings.uses_graphs else "not allowed"
     return (
         f"Every engine in every scope: {settings.warm_up_ms:g} ms warm-up, then at least {settings.duration_s:g} s "
