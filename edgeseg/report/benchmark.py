@@ -10,14 +10,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
 from edgeseg.files import read_file, sha256_of
 from edgeseg.imaging.postprocess import Mask
+from edgeseg.machine.sampling import MachineSampler
 from edgeseg.report.environment import read_environment
 from edgeseg.report.findings import compare, warnings_of
 from edgeseg.report.frames import FrameSet
 from edgeseg.report.lanes import BUFFERS, CopiesLane, EngineLane, FrameLane, Lane
-from edgeseg.report.record import EngineRecord, Environment, Report, Scope, Settings, SourceRecord
+from edgeseg.report.record import EngineRecord, Environment, Measurement, Report, Scope, Settings, SourceRecord
 from edgeseg.report.stream_lane import StreamLane
 from edgeseg.runtime.naming import engine_names, printable
 from edgeseg.runtime.session import DEFAULT_DEPTH, Session
@@ -30,7 +32,12 @@ OnTurn = Callable[[int, int, str], None]
 
 
 def run_benchmark(
-    engine_paths: Sequence[Path], frames: FrameSet, settings: Settings, *, on_turn: OnTurn | None = None
+    engine_paths: Sequence[Path],
+    frames: FrameSet,
+    settings: Settings,
+    *,
+    on_turn: OnTurn | None = None,
+    root: Path = Path("/"),
 ) -> Report:
     """Measure engines in alternating turns, so that a noisy machine treats them alike.
 
@@ -42,12 +49,13 @@ def run_benchmark(
         frames: used in turn, by all engines alike.
         settings: durations, rounds, scopes and threads.
         on_turn: called between turns, outside all timing.
+        root: where the ``proc`` and ``sys`` lie that tell of the machine, which is watched during the turns.
     Returns:
         The report, with every sample.
     Raises:
         SpecError, EngineError, MissingPackageError: an engine cannot be loaded or fails.
     """
-    environment = read_environment()
+    environment = read_environment(root)
     names = engine_names(engine_paths)
     with ExitStack() as stack:
         sessions = [stack.enter_context(_session(path, settings)) for path in engine_paths]
@@ -57,12 +65,14 @@ def run_benchmark(
             for scope in settings.scopes
             for name, session, path in zip(names, sessions, engine_paths, strict=True)
         ]
-        _take_turns(lanes, settings, on_turn or _say_nothing)
+        with MachineSampler(root=root) as sampler:
+            _take_turns(lanes, settings, on_turn or _say_nothing)
         engines = [
             _engine_record(name, path, session, changed_pixels=_differing(mask, _first_mask(session, frames)))
             for name, path, session, mask in zip(names, engine_paths, sessions, masks, strict=True)
         ]
-    return _report(environment, settings, frames, engines, lanes)
+        measurements = [replace(lane.measurement(), machine=sampler.window(lane.turns_s)) for lane in lanes]
+    return _report(environment, settings, frames, engines, measurements)
 
 
 def _session(path: Path, settings: Settings, *, depth: int | None = None) -> Session:
@@ -138,16 +148,15 @@ def _report(
     settings: Settings,
     frames: FrameSet,
     engines: Sequence[EngineRecord],
-    lanes: Sequence[Lane],
+    measurements: Sequence[Measurement],
 ) -> Report:
-    measurements = tuple(lane.measurement() for lane in lanes)
     return Report(
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         settings=settings,
         source=SourceRecord(name=printable(frames.name), frames=len(frames.frames), size_wh=frames.size_wh),
         environment=environment,
         engines=tuple(engines),
-        measurements=measurements,
+        measurements=tuple(measurements),
         comparisons=compare(measurements),
         warnings=warnings_of(environment, engines, measurements),
     )

@@ -8,6 +8,10 @@ import platform
 from pathlib import Path
 
 from edgeseg import __version__
+from edgeseg.machine.board import board_name
+from edgeseg.machine.cpu import clock_mhz, cpu_name, governor
+from edgeseg.machine.describing import read_machine
+from edgeseg.memory import host_memory
 from edgeseg.report.record import Environment
 
 __all__ = ["read_environment"]
@@ -24,7 +28,6 @@ PACKAGES = (
     "pycuda",
     "cuda-bindings",
 )
-CPUFREQ = "sys/devices/system/cpu/cpu0/cpufreq"
 
 
 def read_environment(root: Path = Path("/")) -> Environment:
@@ -33,51 +36,22 @@ def read_environment(root: Path = Path("/")) -> Environment:
     Args:
         root: where ``proc`` and ``sys`` lie.
     """
-    cpuinfo = _cpuinfo(root)
+    memory = host_memory(meminfo=root / "proc/meminfo")
     return Environment(
-        machine=_text(root, "proc/device-tree/model") or platform.machine() or "unknown",
-        cpu=cpuinfo.get("model name") or platform.processor() or platform.machine() or "unknown",
+        machine=board_name(root) or platform.machine() or "unknown",
+        cpu=cpu_name(root) or platform.processor() or platform.machine() or "unknown",
         cores=os.cpu_count() or 1,
         usable_cores=_usable_cores(),
-        memory_bytes=_memory_bytes(root),
+        memory_bytes=None if memory is None else memory.total_bytes,
         system=_system(),
         kernel=f"{platform.system()} {platform.release()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
         packages=_packages(),
-        governor=_text(root, f"{CPUFREQ}/scaling_governor"),
-        clock_mhz=_clock_mhz(root, cpuinfo),
+        governor=governor(root),
+        clock_mhz=clock_mhz(root),
         load_1min=_load_1min(),
+        hardware=read_machine(root),
     )
-
-
-def _text(root: Path, name: str) -> str | None:
-    """A file of the kernel's as text; the device tree ends its strings with a NUL. None where there is no such file."""
-    try:
-        return (root / name).read_text(errors="replace").strip("\0 \n") or None
-    except OSError:
-        return None
-
-
-def _cpuinfo(root: Path) -> dict[str, str]:
-    """The first core's entries."""
-    first = (_text(root, "proc/cpuinfo") or "").split("\n\n")[0]
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _clock_mhz(root: Path, cpuinfo: dict[str, str]) -> float | None:
-    khz = _text(root, f"{CPUFREQ}/scaling_cur_freq")
-    if khz is not None and khz.isdecimal():
-        return int(khz) / 1e3
-    mhz = cpuinfo.get("cpu MHz")
-    return float(mhz) if mhz is not None else None
-
-
-def _memory_bytes(root: Path) -> int | None:
-    for line in (_text(root, "proc/meminfo") or "").splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) * 1024
-    return None
 
 
 def _usable_cores() -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgeseg.accuracy.verdict import TimedEngine, precision_verdicts
 from edgeseg.latency import percentile
+from edgeseg.report.machine_findings import machine_warnings
 from edgeseg.report.record import Comparison, EngineRecord, Environment, Measurement
 from edgeseg.report.text import milliseconds, precision_text
 
@@ -38,7 +39,7 @@ def warnings_of(
     environment: Environment, engines: Sequence[EngineRecord], measurements: Sequence[Measurement]
 ) -> tuple[str, ...]:
     """What a reader should know before believing the figures, one sentence each."""
-    found = _load_warnings(environment)
+    found = _load_warnings(environment) + machine_warnings(environment, engines, measurements)
     for engine in engines:
         found += _engine_warnings(engine, engines[0])
     found += _precision_warnings(engines, measurements)

@@ -10,6 +10,7 @@ import msgspec
 
 from edgeseg.errors import InputError
 from edgeseg.files import read_file, write_atomically
+from edgeseg.machine.records import MachineFacts, MachineUse
 from edgeseg.spec import BackendName, PrecisionKind
 
 __all__ = [
@@ -161,6 +162,7 @@ class Measurement(_Record, frozen=True, kw_only=True):
         batch: images in one iteration.
         graph: ``on``, or ``off`` and why, of CUDA graphs; empty on a CPU.
         stream: of the scope ``end-to-end``.
+        machine: what the machine did during the rounds; None in reports that did not tell.
     """
 
     engine: str
@@ -175,6 +177,7 @@ class Measurement(_Record, frozen=True, kw_only=True):
     batch: int = 1
     graph: str = ""
     stream: StreamRecord | None = None
+    machine: MachineUse | None = None
 
     def __post_init__(self) -> None:
         if HEADLINE_STAGE[self.scope] not in self.stages:
@@ -196,6 +199,12 @@ class Measurement(_Record, frozen=True, kw_only=True):
         if not self.round_s:
             return self.batch * 1e3 / self.headline.stats.mean_ms
         return self.batch * sum(self.round_counts) / sum(self.round_s)
+
+    @property
+    def joules_per_frame(self) -> float | None:
+        """Of all that is known of the machine's power, over the rounds; None where it tells none."""
+        joules = self.machine.joules if self.machine else None
+        return None if joules is None else joules / (self.batch * sum(self.round_counts))
 
     @property
     def variation(self) -> float:
@@ -269,6 +278,7 @@ class Environment(_Record, frozen=True, kw_only=True):
     governor: str | None
     clock_mhz: float | None
     load_1min: float | None
+    hardware: MachineFacts | None = None
 
 
 class Report(_Record, frozen=True, kw_only=True):

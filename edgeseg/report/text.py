@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeseg.accuracy.verdict import Verdict
+from edgeseg.report.machine_text import hardware_facts, joules_text, power_text, watts_text
 from edgeseg.report.record import Comparison, Environment, Measurement, Report, Scope, Settings, StreamRecord
 
 __all__ = [
@@ -129,7 +130,7 @@ def scope_text(report: Report, scope: Scope) -> str:
         listed = "; ".join(f"of {one.engine}, {covered}" for one, covered in zip(lanes, covers, strict=True))
         said = f"{SCOPE_TEXT[scope]} The stage 'engine' is {listed}."
     streams = {stream_text(one.stream) for one in lanes if one.stream is not None}
-    return " ".join([said, *sorted(streams)])
+    return " ".join([said, *sorted(streams), *power_text(lanes)])
 
 
 def stream_text(stream: StreamRecord) -> str:
@@ -145,11 +146,15 @@ def stream_text(stream: StreamRecord) -> str:
 
 
 def columns(report: Report, scope: Scope) -> tuple[str, ...]:
-    """The headings beside the engine's name; milliseconds but for n, missed, 1/s and, with several engines, ratio."""
+    """The headings beside the engine's name; milliseconds but for n, missed, 1/s, W, J/frame and ratio.
+
+    The last three stand where the machine tells its power and where there are several engines.
+    """
     more = SHOWN_STAGES[scope] or ("mean", "jitter")
     stream = ("interval", "jitter", "missed") if scope == "end-to-end" else ()
     ratio = ("ratio",) if report.comparisons else ()
-    return ("p50", "p90", "p95", "p99", *more, *stream, "n", "1/s", *ratio)
+    power = ("W", "J/frame") if _tells_power(report, scope) else ()
+    return ("p50", "p90", "p95", "p99", *more, *stream, "n", "1/s", *power, *ratio)
 
 
 def rows(report: Report, scope: Scope) -> list[Row]:
@@ -158,7 +163,8 @@ def rows(report: Report, scope: Scope) -> list[Row]:
     found = []
     for one in report.of_scope(scope):
         ratio = (ratios.get(one.engine, "1"),) if ratios else ()
-        found.append(Row(engine=one.engine, cells=(*_cells(one), *ratio)))
+        power = (watts_text(one), joules_text(one)) if _tells_power(report, scope) else ()
+        found.append(Row(engine=one.engine, cells=(*_cells(one), *power, *ratio)))
     return found
 
 
@@ -199,6 +205,7 @@ def machine_facts(environment: Environment) -> list[tuple[str, str]]:
         ("Governor", environment.governor or "not told"),
         ("Clock before", "not told" if clock is None else f"{clock:.0f} MHz"),
         ("Load before", "not told" if load is None else f"{load:.2f} (1 min)"),
+        *hardware_facts(environment.hardware),
         ("System", f"{environment.system}, {environment.kernel}"),
         ("Python", environment.python),
         ("Packages", packages),
@@ -220,6 +227,10 @@ def engine_facts(report: Report) -> list[list[tuple[str, str]]]:
         ]
         for one in report.engines
     ]
+
+
+def _tells_power(report: Report, scope: Scope) -> bool:
+    return any(one.machine is not None and one.machine.total_rails for one in report.of_scope(scope))
 
 
 def _cells(one: Measurement) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def test_a_board_is_named_by_its_device_tree(tmp_path: Path) -> None:
 
 
 def test_the_memory_is_given_in_bytes(tmp_path: Path) -> None:
-    put(tmp_path, "proc/meminfo", "MemTotal:        2048 kB\nMemFree: 1 kB\n")
+    put(tmp_path, "proc/meminfo", "MemTotal:        2048 kB\nMemAvailable: 1 kB\n")
     assert read_environment(tmp_path).memory_bytes == 2048 * 1024
 
 

@@ -9,7 +9,7 @@ SAME_NET = "0" * 64
 
 
 def quiet(report: Report) -> Environment:
-    return replace(report.environment, load_1min=0.0, usable_cores=2)
+    return replace(report.environment, load_1min=0.0, usable_cores=2, hardware=None)
 
 
 def steady(one: Measurement, *, count: int = 100, last_ms: float | None = None, each_ms: float = 1.0) -> Measurement:
@@ -21,7 +21,12 @@ def steady(one: Measurement, *, count: int = 100, last_ms: float | None = None, 
     stage = stage_of(np.array([each_ms] * (count - 1) + [each_ms if last_ms is None else last_ms]))
     starts = tuple(float(index) for index in range(count))
     return replace(
-        one, stages=dict.fromkeys(one.stages, stage), started_s=starts, round_counts=(count,), round_s=(1.0,)
+        one,
+        stages=dict.fromkeys(one.stages, stage),
+        started_s=starts,
+        round_counts=(count,),
+        round_s=(1.0,),
+        machine=None,
     )
 
 
