@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeseg.cli.console import refuse_overwriting
+from edgeseg.cli.profile_options import TRTEXEC_PROFILE, profile_options, profile_wish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["benchmark"]
 
 #: trtexec's names of options that mean the same, accepted and not shown
-TRTEXEC = {"warmUp": "warm-up-ms", "duration": "duration-s", "infStreams": "streams"}
+TRTEXEC = {"warmUp": "warm-up-ms", "duration": "duration-s", "infStreams": "streams", **TRTEXEC_PROFILE}
 
 
 def _own_name(token: str) -> str:
@@ -69,12 +70,16 @@ def _check_reports(_context: click.Context, _option: click.Parameter, paths: tup
 @click.option("--batch", default=1, show_default=True, help="Frames in one run of the engine (frame-to-mask).")
 @click.option("--cuda-graphs/--no-cuda-graphs", "uses_graphs", default=True, help="CUDA graphs on a device.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a CPU engine; all cores without it.")
+@profile_options
 def benchmark(
     engines: tuple[Path, ...],
     reports: tuple[Path, ...],
     scopes: tuple[str, ...],
     source: str | None,
     camera_hz: float | None,
+    profile: bool,
+    nets: tuple[Path, ...],
+    export_profile: Path | None,
     **method: Any,
 ) -> None:
     """Time engines against each other, in alternating turns.
@@ -88,15 +93,20 @@ def benchmark(
     from edgeseg.report.output import require_packages, write_report
     from edgeseg.report.terminal import print_report
 
-    refuse_overwriting(engines, reports)
+    refuse_overwriting((*engines, *nets), reports)
+    wish = profile_wish(engines, profile=profile, nets=nets, export_profile=export_profile)
     settings = _settings(_scopes(scopes), camera_hz=camera_hz, **method)
     require_packages(reports)
+    wish.check(engines)
     with _progress() as on_turn:
-        report = run_benchmark(engines, load_frames(source), settings, on_turn=on_turn)
+        frames = load_frames(source)
+        report = run_benchmark(engines, frames, settings, on_turn=on_turn)
+        report = wish.fulfilled(report, engines, frames, on_turn)
     print_report(report, Console())
     for path in reports:
         write_report(report, path)
         click.echo(f"wrote {path}", err=True)
+    wish.write(report)
 
 
 def _settings(scopes: tuple[Scope, ...], **method: Any) -> Settings:

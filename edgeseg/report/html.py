@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeseg.files import write_atomically
-from edgeseg.report import plots, text
+from edgeseg.report import plots, profile_plots, profile_text, text
 from edgeseg.report.page import render
 from edgeseg.report.record import SCOPES, Report
 
@@ -31,4 +31,5 @@ def html(report: Report) -> str:
         MissingPackageError: matplotlib or jinja2 is not installed.
     """
     scopes = [scope for scope in SCOPES if report.of_scope(scope)]
-    return render(TEMPLATE, report=report, scopes=scopes, text=text, plots=plots)
+    words = {"text": text, "plots": plots, "profile_text": profile_text, "profile_plots": profile_plots}
+    return render(TEMPLATE, report=report, scopes=scopes, **words)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgeseg.files import write_atomically
-from edgeseg.report import text
+from edgeseg.report import profile_text, text
+from edgeseg.report.profile_record import Profile
 from edgeseg.report.record import SCOPES, Report, Scope
 
 __all__ = ["markdown", "write_markdown"]
@@ -31,6 +32,8 @@ def markdown(report: Report) -> str:
     for scope in SCOPES:
         if report.of_scope(scope):
             parts += _scope(report, scope)
+    for profile in report.profiles:
+        parts += _profile(profile)
     if report.warnings:
         parts += ["## Warnings", "\n".join(f"- {_escaped(warning)}" for warning in report.warnings)]
     parts += ["## Method", _escaped(text.method(report.settings)), _escaped(text.source_text(report))]
@@ -55,6 +58,15 @@ def _scope(report: Report, scope: Scope) -> list[str]:
             )
         )
     return found
+
+
+def _profile(profile: Profile) -> list[str]:
+    found = ["## Where the time goes, layer by layer", f"{_escaped(profile_text.summary(profile))}."]
+    for one in profile_text.tables(profile):
+        lines = [_line(one.columns), _line(["---", *("---:" for _ in one.columns[1:])])]
+        lines += [_line([_escaped(cell) for cell in row]) for row in one.rows]
+        found += [f"### {_escaped(one.title)}", "\n".join(lines)]
+    return [*found, "\n".join(f"- {_escaped(note)}" for note in profile_text.notes(profile))]
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> str:

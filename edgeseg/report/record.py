@@ -11,6 +11,7 @@ import msgspec
 from edgeseg.errors import InputError
 from edgeseg.files import read_file, write_atomically
 from edgeseg.machine.records import MachineFacts, MachineUse
+from edgeseg.report.profile_record import Profile
 from edgeseg.spec import BackendName, PrecisionKind
 
 __all__ = [
@@ -293,6 +294,7 @@ class Report(_Record, frozen=True, kw_only=True):
     measurements: tuple[Measurement, ...]
     comparisons: tuple[Comparison, ...]
     warnings: tuple[str, ...]
+    profiles: tuple[Profile, ...] = ()
 
     def of_scope(self, scope: Scope) -> list[Measurement]:
         """The measurements of one scope, one an engine."""

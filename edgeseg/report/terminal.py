@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgeseg.report import text
+from edgeseg.report import profile_text, text
+from edgeseg.report.profile_record import Profile
 from edgeseg.report.record import SCOPES, Report, Scope
 
 if TYPE_CHECKING:
@@ -28,8 +29,19 @@ def print_report(report: Report, console: Console) -> None:
             about = text.scope_text(report, scope)
             console.print(f"\n{scope}, ms. {about}", markup=False, highlight=False)
             console.print(_table(report, scope, console))
+    for profile in report.profiles:
+        _print_profile(profile, console)
     for warning in report.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_profile(profile: Profile, console: Console) -> None:
+    console.print(f"\n{profile_text.summary(profile)}", style="bold", markup=False, highlight=False)
+    for table in profile_text.tables(profile):
+        console.print(f"\n{table.title}", markup=False, highlight=False)
+        console.print(_drawn(table.columns, table.rows, words=table.words))
+    for note in profile_text.notes(profile):
+        console.print(note, markup=False, highlight=False)
 
 
 def _table(report: Report, scope: Scope, console: Console) -> Table:
@@ -44,14 +56,14 @@ def _table(report: Report, scope: Scope, console: Console) -> Table:
     return _drawn(first, rest)
 
 
-def _drawn(names: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+def _drawn(names: Sequence[str], lines: Sequence[Sequence[str]], *, words: int = 1) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for index, name in enumerate(names):
-        table.add_column(Text(name), justify="right" if index else "left", overflow="fold")
+        table.add_column(Text(name), justify="left" if index < words else "right", overflow="fold")
     for first, *cells in lines:
         table.add_row(Text(first), *cells)
     return table
