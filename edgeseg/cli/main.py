@@ -22,12 +22,13 @@ from edgeseg.cli.export import export
 from edgeseg.cli.inspect import inspect
 from edgeseg.cli.quantize import quantize
 from edgeseg.cli.run import run
+from edgeseg.cli.sweep import sweep
 from edgeseg.errors import EdgesegError, OptionsError
 
 __all__ = ["main"]
 
 FAILURE, WRONG_USE = 1, 2
-COMMANDS = (export, quantize, build_engine, run, benchmark, evaluate, diagnose, inspect, doctor, demo)
+COMMANDS = (export, quantize, build_engine, run, benchmark, sweep, evaluate, diagnose, inspect, doctor, demo)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

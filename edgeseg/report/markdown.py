@@ -11,7 +11,7 @@ from edgeseg.report import profile_text, text
 from edgeseg.report.profile_record import Profile
 from edgeseg.report.record import SCOPES, Report, Scope
 
-__all__ = ["markdown", "write_markdown"]
+__all__ = ["escaped", "markdown", "table", "write_markdown"]
 
 #: what CommonMark or its tables could take for markup (CommonMark 0.31, section 2.4); ``@`` would notify on GitHub
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&@])")
@@ -28,31 +28,37 @@ def write_markdown(report: Report, path: Path) -> None:
 
 def markdown(report: Report) -> str:
     """The report as GitHub-flavoured Markdown; every name from outside is escaped."""
-    parts = ["# edgeseg benchmark", f"**{_escaped(text.headline(report))}**"]
+    parts = ["# edgeseg benchmark", f"**{escaped(text.headline(report))}**"]
     for scope in SCOPES:
         if report.of_scope(scope):
             parts += _scope(report, scope)
     for profile in report.profiles:
         parts += _profile(profile)
     if report.warnings:
-        parts += ["## Warnings", "\n".join(f"- {_escaped(warning)}" for warning in report.warnings)]
-    parts += ["## Method", _escaped(text.method(report.settings)), _escaped(text.source_text(report))]
+        parts += ["## Warnings", "\n".join(f"- {escaped(warning)}" for warning in report.warnings)]
+    parts += ["## Method", escaped(text.method(report.settings)), escaped(text.source_text(report))]
     parts += ["## Engines", *(_facts(facts) for facts in text.engine_facts(report))]
     parts += ["## Machine", _facts(text.machine_facts(report.environment))]
     return "\n\n".join(parts) + "\n"
 
 
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of plain texts, which are escaped; the first column at the left, the others at the right."""
+    lines = [_line(list(columns)), _line(["---", *("---:" for _ in columns[1:])])]
+    return "\n".join(lines + [_line([escaped(cell) for cell in row]) for row in rows])
+
+
 def _scope(report: Report, scope: Scope) -> list[str]:
-    columns = text.columns(report, scope)
-    lines = [_line(["engine", *columns]), _line(["---", *("---:" for _ in columns)])]
-    lines += [_line([_escaped(row.engine), *row.cells]) for row in text.rows(report, scope)]
+    rows = table(
+        ("engine", *text.columns(report, scope)), [(row.engine, *row.cells) for row in text.rows(report, scope)]
+    )
     about = text.scope_text(report, scope)
-    found = [f"## Scope {scope}", f"{_escaped(about)} Milliseconds.", "\n".join(lines)]
+    found = [f"## Scope {scope}", f"{escaped(about)} Milliseconds.", rows]
     ratios = [one for one in report.comparisons if one.scope == scope]
     if ratios:
         found.append(
             "\n".join(
-                f"- {_escaped(one.engine)}: {text.ratio_text(one.ratio)} as fast as {_escaped(one.baseline)} "
+                f"- {escaped(one.engine)}: {text.ratio_text(one.ratio)} as fast as {escaped(one.baseline)} "
                 f"({text.range_text(one)}): {text.verdict(one)}"
                 for one in ratios
             )
@@ -61,22 +67,21 @@ def _scope(report: Report, scope: Scope) -> list[str]:
 
 
 def _profile(profile: Profile) -> list[str]:
-    found = ["## Where the time goes, layer by layer", f"{_escaped(profile_text.summary(profile))}."]
+    found = ["## Where the time goes, layer by layer", f"{escaped(profile_text.summary(profile))}."]
     for one in profile_text.tables(profile):
-        lines = [_line(one.columns), _line(["---", *("---:" for _ in one.columns[1:])])]
-        lines += [_line([_escaped(cell) for cell in row]) for row in one.rows]
-        found += [f"### {_escaped(one.title)}", "\n".join(lines)]
-    return [*found, "\n".join(f"- {_escaped(note)}" for note in profile_text.notes(profile))]
+        found += [f"### {escaped(one.title)}", table(one.columns, one.rows)]
+    return [*found, "\n".join(f"- {escaped(note)}" for note in profile_text.notes(profile))]
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> str:
     lines = [_line(["", ""]), _line(["---", "---"])]
-    return "\n".join(lines + [_line([_escaped(name), _escaped(value)]) for name, value in facts])
+    return "\n".join(lines + [_line([escaped(name), escaped(value)]) for name, value in facts])
 
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
+    """A text in which nothing is markup."""
     return SPECIAL.sub(r"\\\1", value)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["print_report"]
+__all__ = ["drawn", "print_report"]
 
 WIDEST = 10_000  # columns: what a table would take is not to be bounded by the console
 
@@ -39,7 +39,7 @@ def _print_profile(profile: Profile, console: Console) -> None:
     console.print(f"\n{profile_text.summary(profile)}", style="bold", markup=False, highlight=False)
     for table in profile_text.tables(profile):
         console.print(f"\n{table.title}", markup=False, highlight=False)
-        console.print(_drawn(table.columns, table.rows, words=table.words))
+        console.print(drawn(table.columns, table.rows, words=table.words))
     for note in profile_text.notes(profile):
         console.print(note, markup=False, highlight=False)
 
@@ -48,15 +48,15 @@ def _table(report: Report, scope: Scope, console: Console) -> Table:
     """An engine a row; where that is wider than the console, an engine a column."""
     names, rows = ("engine", *text.columns(report, scope)), text.rows(report, scope)
     lines = [(row.engine, *row.cells) for row in rows]
-    table = _drawn(names, lines)
+    table = drawn(names, lines)
     needed = console.measure(table, options=console.options.update(width=WIDEST)).maximum
     if needed <= console.width:
         return table
     first, *rest = zip(names, *lines, strict=True)
-    return _drawn(first, rest)
+    return drawn(first, rest)
 
 
-def _drawn(names: Sequence[str], lines: Sequence[Sequence[str]], *, words: int = 1) -> Table:
+def drawn(names: Sequence[str], lines: Sequence[Sequence[str]], *, words: int = 1) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
