@@ -116,7 +116,7 @@ class Stream:
 
     def __init__(self, capacity: int) -> None:
         self.capacity, self.cells, self.count = capacity, capacity + 1, 0
-        self.ring = array("d", bytes(8 * self.cells))  # touched now, not over the first 10,000 frames
+        self.ring = array("d", [0.0]) * self.cells  # touched now, not over the first 10,000 frames
         self._fold = self.fold_at = min(FOLD, capacity)
         self._totals = Totals(np.frombuffer(bytearray(8 * BUCKETS), np.int64))
         self._spare = np.frombuffer(bytearray(8 * BUCKETS), np.int64)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
 import tracemalloc
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -250,3 +252,22 @@ assert all(getattr(edgeseg.report, name) is not None for name in edgeseg.report.
 """
     before = "import sys\nBEFORE = {name.split('.')[0] for name in sys.modules}\n"
     subprocess.run([sys.executable, "-c", before + program], check=True)
+
+
+def test_the_snippet_and_the_figures_of_the_documentation_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "benchmark.md").read_text()
+    (snippet,) = [one for one in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "LatencyLog" in one]
+    exec(snippet, {})
+    kept, _, count, *_ = capsys.readouterr().out.split()
+    assert (kept, count) == ("10000", "20000")
+    tracemalloc.start()
+    log = LatencyLog()
+    log.add("frame", 1.0)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert f"{taken / 1000:.0f} kB a stage" in page
+    for n, method in ((100, "lower"), (150, "higher")):
+        samples = np.arange(n, dtype=np.float64)
+        other = {"lower": "higher", "higher": "lower"}[method]
+        assert percentile(samples, 99) == np.percentile(samples, 99, method=method)  # type: ignore[call-overload]
+        assert percentile(samples, 99) != np.percentile(samples, 99, method=other)  # type: ignore[call-overload]
