@@ -66,11 +66,10 @@ def test_a_pc_tells_its_boost_and_the_governor_of_every_core(tmp_path: Path) -> 
     assert cpu is not None and cpu.boost is False
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a file away")
 def test_energy_that_only_root_may_read_is_said_with_what_to_do(tmp_path: Path) -> None:
     desktop(tmp_path)
     for path in (tmp_path / "sys/class/powercap").glob("*/energy_uj"):
-        path.chmod(0o400)
+        path.chmod(0o400 if os.geteuid() == 0 else 0)
     tmp_path.chmod(0o755)
     facts = as_nobody(tmp_path)
     assert facts.rails == ()
@@ -79,6 +78,9 @@ def test_energy_that_only_root_may_read_is_said_with_what_to_do(tmp_path: Path) 
 
 
 def as_nobody(root: Path) -> MachineFacts:
+    """Read by a user that is not root; whoever runs the tests, if that is one."""
+    if os.geteuid() != 0:
+        return read_machine(root, nvml=NONE)
     for folder in (root.parent, root.parent.parent):
         folder.chmod(0o755)
     os.seteuid(65534)
