@@ -128,6 +128,16 @@ def test_a_roof_is_measured_once_for_all_engines(monkeypatch: pytest.MonkeyPatch
     assert calls == ["copy", "FP32"]
 
 
+def test_no_peak_is_told_of_a_device_and_the_reason_is(
+    monkeypatch: pytest.MonkeyPatch, report: Report, chain: Any
+) -> None:
+    monkeypatch.setattr("edgeseg.report.roofs._device_copy", lambda: 1e12)
+    spec = replace(read_engine_spec(chain.fp32)[0], backend="tensorrt")
+    roofs = RoofMeter(threads=None).roofs(report, report.engines[1].name, spec, [layer(macs=1)])
+    assert (roofs.copy_bytes_per_s, roofs.operations_per_s) == (1e12, {})
+    assert roofs.missing == {"FP32": "edgeseg measures no arithmetic on this back end"}
+
+
 def test_without_the_net_layers_have_names_alone_and_the_report_says_what_to_add(bare: Report) -> None:
     (profile,) = bare.profiles
     assert (profile.net, profile.roofs) == (None, None)

@@ -12,7 +12,8 @@ from device_lab import Device
 from engine_lab import BUILT_IN, SIZE_HW, Build
 
 from edgeseg.errors import EngineError
-from edgeseg.runtime.engines import load_engine
+from edgeseg.runtime.copy_bandwidth import device_copy_bytes_per_s
+from edgeseg.runtime.engines import DeviceEngine, load_engine
 from edgeseg.runtime.engines.trt_profiler import LayerClock
 from edgeseg.runtime.layer_times import time_layers
 from edgeseg.trt_api import LogTail, TrtApi
@@ -74,3 +75,13 @@ def test_a_name_that_comes_twice_is_summed() -> None:
     clock = LayerClock(api_of(SimpleNamespace(IProfiler=type("IProfiler", (), {}))), context)
     assert clock.last_ms() == clock.last_ms() == {"loop body": 1.5, "other": 2.0}
     assert context.enqueue_emits_profile is False
+
+
+def test_a_device_is_timed_copying_its_own_memory(build: Build, builder_device: Device) -> None:
+    path = build()
+    with builder_device.inside(version=BUILT_IN), load_engine(path) as engine:
+        assert isinstance(engine, DeviceEngine)
+        before = engine.cuda.counters().live.total
+        assert device_copy_bytes_per_s(engine.cuda, buffer_bytes=1 << 20) > 0
+        with engine.cuda.current():
+            assert engine.cuda.counters().live.total == before
