@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgeseg.errors import SpecError
+from edgeseg.errors import EngineError, SpecError
 from edgeseg.files import sha256_of
 from edgeseg.latency import percentile, summarise
 from edgeseg.report.benchmark import run_benchmark
@@ -147,3 +148,23 @@ def test_an_exchanged_engine_is_refused_before_anything_is_measured(
     with pytest.raises(SpecError, match="changed or exchanged"):
         run_benchmark([path], frames, QUICK, on_turn=lambda done, _total, _what: told.append(done))
     assert told == []
+
+
+def test_an_engine_that_fails_in_the_middle_is_an_error_and_leaves_nothing_running(
+    engines: list[Path], frames: FrameSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeseg.runtime.engines.openvino import OpenVINOEngine
+
+    waits = itertools.count()
+    wait = OpenVINOEngine.wait
+
+    def fail(self: OpenVINOEngine, slot: int) -> float:
+        if next(waits) == 20:
+            raise EngineError("the device is gone", "look at dmesg")
+        return wait(self, slot)
+
+    monkeypatch.setattr(OpenVINOEngine, "wait", fail)
+    threads = threading.active_count()
+    with pytest.raises(EngineError, match="the device is gone: look at dmesg"):
+        run_benchmark(engines, frames, Settings(warm_up_ms=0, duration_s=0, iterations=40, rounds=2))
+    assert threading.active_count() == threads
