@@ -27,10 +27,11 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Against peers, in one run; the table and the JSON land in benchmarks/results.
-bench: install
-	$(BIN)/python -m pytest benchmarks -o addopts="--import-mode=importlib" -p no:xdist -q --benchmark-only \
-	    --benchmark-disable-gc --benchmark-json=benchmarks/results/imaging.json
+# Every suite with its peers in one run: the tables and JSON land in benchmarks/results, docs/performance.md is made of
+# them. On two quiet cores below 12 minutes; make bench BENCH=--quick tries it and leaves both alone.
+BENCH ?=
+bench: demo
+	$(BIN)/python -m benchmarks --demo $(OUT) $(BENCH)
 
 # A whole frame of the demo net, camera format to camera-size mask, against a plain loop; writes results/end-to-end.*.
 bench-run: demo

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import statistics
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from benchmarks.rounds import IS_QUICK, RESULTS
 from edgeseg.report.environment import read_environment
 
-RESULTS = Path(__file__).parent / "results"
 OURS = "edgeseg"
 NO_PROFILE = "A goal is missed and no profile says why: take one, and add it to WHY_MISSED."
 #: shown where the case misses its goal; one thread, perf record -e cpu-clock, 2026-11-21, AMD EPYC with AVX-512
@@ -28,6 +27,7 @@ def pytest_benchmark_update_json(config: Any, benchmarks: Any, output_json: dict
     """Add every ratio to the JSON, and write the same as Markdown beside it."""
     del config, benchmarks
     output_json["ratios"] = ratios(output_json["benchmarks"])
+    output_json["is_quick"] = IS_QUICK
     output_json["environment"] = msgspec.to_builtins(read_environment())
     for key in ("commit_info", "machine_info"):  # a user's and a host's names say nothing to a reader
         output_json.pop(key, None)

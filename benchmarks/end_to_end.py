@@ -1,6 +1,6 @@
 """Own the figures of a whole frame on the CPU, camera frame to camera-size mask, against a plain loop of the same net.
 
-    make demo && python -m benchmarks.end_to_end [--demo demo] [--rounds 25] [--threads 2 --threads 1]
+    make demo && python -m benchmarks.end_to_end [--demo demo] [--rounds 15] [--threads 2 --threads 1]
 
 A peer is what one writes with ONNX Runtime in FP32, OpenCV and NumPy: cvtColor, resize, normalise, run, argmax, resize
 by nearest neighbour; once with ONNX Runtime's own options, once with as many threads as we have. Its masks have the
@@ -27,6 +27,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.rounds import IS_QUICK, RESULTS, settle
 from edgeseg import Session
 from edgeseg.imaging.formats import FrameForm, PixelFormat
 from edgeseg.packages import require
@@ -36,7 +37,6 @@ from edgeseg.runtime.loop import Opening, run_sources
 from edgeseg.runtime.sources import FrameSource
 from edgeseg.spec import ModelSpec
 
-RESULTS = Path(__file__).parent / "results"
 PICTURE = Path(__file__).parents[1] / "edgeseg" / "calib_data" / "calibration" / "0000.jpg"
 SIZES_WH = ((640, 480), (1280, 720), (1920, 1080))
 FORMATS: tuple[PixelFormat, ...] = ("BGR", "NV12", "YUYV")
@@ -44,7 +44,6 @@ TO_RGB = {"BGR": cv2.COLOR_BGR2RGB, "NV12": cv2.COLOR_YUV2RGB_NV12, "YUYV": cv2.
 ENGINES = {"INT8": "cpu-int8.engine", "FP32": "cpu-fp32.engine"}
 PLAIN, EQUAL, ENLARGED = "its own options", "our threads", "our threads, logits enlarged"
 WARM_UP = 3
-TICK_S, REST = 0.02, 0.05  # a process rests that works less than this share of a tick
 GOAL, PIXELS_GOAL, LARGE_BYTES, AGREE = 4.0, 0.15, 4096, 0.999
 
 Pixels = NDArray[np.uint8]
@@ -148,7 +147,7 @@ def _turns(ways: dict[str, Way], sessions: dict[str, Session], rounds: int) -> A
         for name, way in ways.items():
             if name in sessions:
                 sessions[name].latency.clear()
-            _settle()
+            settle()
             started_s = time.perf_counter()
             masks[name] = way()
             took_s = time.perf_counter() - started_s
@@ -159,15 +158,6 @@ def _turns(ways: dict[str, Way], sessions: dict[str, Session], rounds: int) -> A
                 stages = sessions[name].latency.stats()
                 pixels[name].append((stages["pre"].p50_ms + stages["post"].p50_ms) / stages["total"].p50_ms)
     return samples, masks, pixels
-
-
-def _settle() -> None:
-    """ONNX Runtime's threads go on spinning after a run, on the cores of whoever is next: wait until they rest."""
-    worked_s = TICK_S
-    while worked_s > TICK_S * REST:
-        before_s = time.process_time()
-        time.sleep(TICK_S)
-        worked_s = time.process_time() - before_s
 
 
 def _ratio(theirs: list[float], ours: list[float]) -> list[float]:
@@ -287,7 +277,7 @@ def main() -> None:
     """Measure, and write the JSON and the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", type=Path, default=Path("demo"), help="where make demo has put its engines")
-    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--rounds", type=int, default=3 if IS_QUICK else 15)
     parser.add_argument("--threads", type=int, action="append")
     given = parser.parse_args()
     report: dict[str, Any] = {
@@ -299,9 +289,10 @@ def main() -> None:
     }
     for threads in given.threads or [2, 1]:
         cv2.setNumThreads(threads)
-        for size_wh in SIZES_WH:
+        for size_wh in SIZES_WH[-1:] if IS_QUICK else SIZES_WH:
             for pixel_format in FORMATS:
                 report["rows"].append(measure(given.demo, size_wh, pixel_format, threads, given.rounds))
+    RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "end-to-end.json").write_text(json.dumps(report, indent=1) + "\n")
     (RESULTS / "end-to-end.md").write_text(markdown(report))
     print(markdown(report))  # noqa: T201  # the run's own result

@@ -1,6 +1,6 @@
 """Own the figure of the loop's own work a frame: fakes of source, session and sinks, everything between them real.
 
-    python benchmarks/loop_overhead.py [--frames 20000]
+    python -m benchmarks.loop_overhead [--frames 20000]
 
 Two figures a frame: *back to back*, the time from one submit to the next while frames wait all the time (queues,
 accounts, statistics, every thread's share of the interpreter), and *paced*, from the arrival of a frame to its mask at
@@ -10,8 +10,6 @@ accounts, statistics, every thread's share of the interpreter), and *paced*, fro
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.rounds import IS_QUICK, described, write
 from edgeseg.latency import LatencyLog, StageStats, summarise
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.loop import Opening, run_sources
@@ -111,16 +110,25 @@ def run(session: Idle, source: Ready, sinks: int, frames: int) -> None:
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=int, default=20_000)
-    frames = parser.parse_args().frames
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, warm-up {WARM_UP}")  # noqa: T201
-    print("frames        sinks   p50 us   p99 us        n")  # noqa: T201
+    parser.add_argument("--frames", type=int, default=2_000 if IS_QUICK else 20_000)
+    frames, report, rows = parser.parse_args().frames, described("numpy"), []
+    print("frames        sinks   p50 us   p99 us        n")  # noqa: T201  # the run's own result, here and below
     for name, measure, count in (("back to back", back_to_back, frames), ("paced", paced, frames // 10)):
         for sinks in (0, 1, 2):
             one = measure(count, sinks)
             print(f"{name:<12} {sinks:>6} {one.p50_ms * 1e3:>8.1f} {one.p99_ms * 1e3:>8.1f} {one.kept:>8}")  # noqa: T201
+            rows.append(
+                {
+                    "frames": name,
+                    "sinks": sinks,
+                    "p50_us": one.p50_ms * 1e3,
+                    "p99_us": one.p99_ms * 1e3,
+                    "count": one.kept,
+                }
+            )
+    print(write("loop-overhead", report | {"rows": rows}))  # noqa: T201
 
 
 if __name__ == "__main__":

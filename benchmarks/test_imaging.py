@@ -6,14 +6,15 @@ import functools
 import importlib.util
 import os
 import sys
-import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+
+from benchmarks.rounds import IS_QUICK, versions_of
+from edgeseg.runtime.copy_bandwidth import host_copy_bytes_per_s
 
 _spec = importlib.util.spec_from_file_location("imaging_cases", Path(__file__).with_name("cases.py"))
 assert _spec is not None
@@ -24,7 +25,7 @@ _spec.loader.exec_module(cases)
 
 THREADS = len(os.sched_getaffinity(0))
 OURS = "edgeseg"
-TURNS = 3
+TURNS = 1 if IS_QUICK else 3
 PEERS = {
     "1080p BGR -> 1x3x512x1024": ("cv2.dnn", "torch", "OpenVINO"),
     "1080p NV12 -> 1x3x512x1024": ("cvtColor + cv2.dnn",),
@@ -47,18 +48,8 @@ def made(case: str) -> Any:
 
 @functools.cache
 def copy_bytes_per_s() -> float:
-    """The machine's copy bandwidth, read plus write, with as many threads as the kernels have; best of several."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    source = np.ones((THREADS, 64 << 20), np.uint8)
-    target = np.empty_like(source)
-    best_s = float("inf")
-    with ThreadPoolExecutor(THREADS) as pool:
-        for _ in range(7):
-            start_s = time.perf_counter()
-            list(pool.map(np.copyto, target, source))
-            best_s = min(best_s, time.perf_counter() - start_s)
-    return 2 * source.nbytes / best_s
+    """The machine's copy bandwidth with as many threads as the kernels have."""
+    return host_copy_bytes_per_s(threads=THREADS)
 
 
 @pytest.mark.parametrize(("case", "turn", "who"), RUNS)
@@ -71,7 +62,6 @@ def test_imaging(benchmark: Any, case: str, turn: int, who: str) -> None:
     benchmark.extra_info["goal"] = found.goals.get(who)
     benchmark.extra_info["threads"] = THREADS
     benchmark.extra_info["bound_ms"] = found.moved_bytes / copy_bytes_per_s() * 1e3
-    names = ("opencv-python-headless", "torch", "openvino", "numpy")
-    benchmark.extra_info["versions"] = {name: version(name) for name in names}
+    benchmark.extra_info["versions"] = versions_of("opencv-python-headless", "torch", "openvino", "numpy")
     benchmark.pedantic(run, rounds=31 if who == OURS else 9, warmup_rounds=3)
     assert found.agree(found.ours(), np.asarray(run()))
