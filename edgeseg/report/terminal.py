@@ -57,6 +57,7 @@ def _table(report: Report, scope: Scope, console: Console) -> Table:
 
 
 def drawn(names: Sequence[str], lines: Sequence[Sequence[str]], *, words: int = 1) -> Table:
+    """A table of plain texts; the first ``words`` columns stand at the left, the others at the right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
