@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_EXTRA ?=
 OUT ?= demo
 
-.PHONY: demo test lint bench bench-run sanitize test-gpu bench-gpu install-gpu test-zoo install train-demo nets-page precision-page tensorrt-page smoothing-page soak calib-data dist clean
+.PHONY: demo test lint bench bench-run sanitize test-gpu bench-gpu install-gpu test-zoo install train-demo nets-page precision-page tensorrt-page smoothing-page soak false-alarms schema calib-data dist clean
 
 $(VENV)/.installed: setup.py pyproject.toml constraints.txt $(wildcard edgeseg/imaging/native/*)
 	$(PYTHON) -m venv $(VENV)
@@ -107,6 +107,15 @@ smoothing-page: install
 SOAK ?=
 soak: install
 	PYTHONPATH=scripts:tests/lab $(BIN)/python -m soak $(SOAK)
+
+# 100 pairs of equal runs and what the gate says of them; writes the table in docs/benchmark.md; about 15 minutes.
+PAIRS ?= 100
+false-alarms: install
+	PYTHONPATH=scripts:tests/lab $(BIN)/python scripts/false_alarms.py --pairs $(PAIRS)
+
+# The published JSON Schema of a benchmark report, after a change of its records.
+schema: install
+	$(BIN)/python -m edgeseg.report.json_schema
 
 calib-data: install
 	$(BIN)/python -m edgeseg.calib_data.generate --out edgeseg/calib_data

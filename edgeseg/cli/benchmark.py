@@ -8,19 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeseg.cli.console import refuse_overwriting
+from edgeseg.cli.console import refuse_overwriting, refuse_unwritable
+from edgeseg.cli.gate_options import gate_of, gate_options
+from edgeseg.cli.output_options import output_option
 from edgeseg.cli.profile_options import TRTEXEC_PROFILE, profile_options, profile_wish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgeseg.report.benchmark import OnTurn
-    from edgeseg.report.record import Scope, Settings
+    from edgeseg.report.likeness import Kind
+    from edgeseg.report.record import Report, Scope, Settings
 
 __all__ = ["benchmark"]
 
 #: trtexec's names of options that mean the same, accepted and not shown
-TRTEXEC = {"warmUp": "warm-up-ms", "duration": "duration-s", "infStreams": "streams", **TRTEXEC_PROFILE}
+TRTEXEC = {
+    "warmUp": "warm-up-ms",
+    "duration": "duration-s",
+    "infStreams": "streams",
+    "exportTimes": "export-times",
+    **TRTEXEC_PROFILE,
+}
 
 
 def _own_name(token: str) -> str:
@@ -70,6 +79,8 @@ def _check_reports(_context: click.Context, _option: click.Parameter, paths: tup
 @click.option("--batch", default=1, show_default=True, help="Frames in one run of the engine (frame-to-mask).")
 @click.option("--cuda-graphs/--no-cuda-graphs", "uses_graphs", default=True, help="CUDA graphs on a device.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of a CPU engine; all cores without it.")
+@output_option("--export-times", "times_path", (".json",), "Write the times of one engine as trtexec does: .json.")
+@gate_options(is_required=False)
 @profile_options
 def benchmark(
     engines: tuple[Path, ...],
@@ -77,6 +88,11 @@ def benchmark(
     scopes: tuple[str, ...],
     source: str | None,
     camera_hz: float | None,
+    times_path: Path | None,
+    baseline_paths: tuple[Path, ...],
+    limit: float | None,
+    allowed: tuple[Kind, ...],
+    each_stage: bool,
     profile: bool,
     nets: tuple[Path, ...],
     export_profile: Path | None,
@@ -89,13 +105,20 @@ def benchmark(
     from rich.console import Console
 
     from edgeseg.report.benchmark import run_benchmark
+    from edgeseg.report.exports import refuse_without_times
     from edgeseg.report.frames import load_frames
     from edgeseg.report.output import require_packages, write_report
     from edgeseg.report.terminal import print_report
 
-    refuse_overwriting((*engines, *nets), reports)
+    outputs = [*reports, *([times_path] if times_path else [])]
+    refuse_overwriting((*engines, *nets, *baseline_paths), outputs)
     wish = profile_wish(engines, profile=profile, nets=nets, export_profile=export_profile)
     settings = _settings(_scopes(scopes), camera_hz=camera_hz, **method)
+    gate = gate_of(baseline_paths, limit, allowed, each_stage=each_stage)
+    gate.refuse_unlike(settings)
+    if times_path is not None:
+        refuse_without_times(len(engines), settings.scopes)
+    refuse_unwritable(outputs)
     require_packages(reports)
     wish.check(engines)
     with _progress() as on_turn:
@@ -107,6 +130,17 @@ def benchmark(
         write_report(report, path)
         click.echo(f"wrote {path}", err=True)
     wish.write(report)
+    if times_path is not None:
+        _write_times(report, times_path)
+    gate.judge(report)
+
+
+def _write_times(report: Report, path: Path) -> None:
+    from edgeseg.files import write_atomically
+    from edgeseg.report.exports import exported
+
+    write_atomically(path, exported(report, "trtexec-times"))
+    click.echo(f"wrote {path}", err=True)
 
 
 def _settings(scopes: tuple[Scope, ...], **method: Any) -> Settings:

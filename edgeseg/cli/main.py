@@ -21,6 +21,7 @@ from edgeseg.cli.evaluate import evaluate
 from edgeseg.cli.export import export
 from edgeseg.cli.inspect import inspect
 from edgeseg.cli.quantize import quantize
+from edgeseg.cli.report import report
 from edgeseg.cli.run import run
 from edgeseg.cli.sweep import sweep
 from edgeseg.errors import EdgesegError, OptionsError
@@ -28,7 +29,7 @@ from edgeseg.errors import EdgesegError, OptionsError
 __all__ = ["main"]
 
 FAILURE, WRONG_USE = 1, 2
-COMMANDS = (export, quantize, build_engine, run, benchmark, sweep, evaluate, diagnose, inspect, doctor, demo)
+COMMANDS = (export, quantize, build_engine, run, benchmark, sweep, report, evaluate, diagnose, inspect, doctor, demo)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
