@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgeseg.streaming import RELATIVE_ERROR, Stream, Totals, rank_of
+from edgeseg.totals import RELATIVE_ERROR, Stream, Totals, rank_of
 
 __all__ = ["RELATIVE_ERROR", "LatencyLog", "StageStats", "percentile", "summarise"]
 

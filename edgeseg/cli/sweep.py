@@ -66,7 +66,7 @@ def sweep(
     from edgeseg.builder.build_options import BuildOptions
     from edgeseg.report.frames import load_frames
     from edgeseg.report.record import Settings
-    from edgeseg.report.sweep import SweepRequest, run_sweep
+    from edgeseg.sweep import SweepRequest, run_sweep
 
     try:
         settings = Settings(scopes=("frame-to-mask",), duration_s=duration_s, iterations=iterations)

@@ -73,7 +73,7 @@ class PixelEngine(Engine):
     def wait(self, slot: int) -> float:
         return 1.0
 
-    def stages_ms(self, slot: int) -> dict[str, float]:  # noqa: ARG002
+    def stages_ms(self, slot: int) -> dict[str, float]:
         return {"engine": 1.0}
 
     def close(self) -> None:

@@ -22,9 +22,9 @@ HEAVY = (
 )  # fmt: skip
 #: from the ground up; a module may import its own floor and those before it. export stands beside the runtime.
 FLOORS = (
-    "errors", "files", "packages", "records", "precision_spec", "engine_spec", "spec", "sidecars", "streaming",
+    "errors", "files", "packages", "records", "precision_spec", "engine_spec", "spec", "sidecars", "totals",
     "latency", "trt_types", "trt_api", "memory", "graph", "metrics", "boundaries", "machine", "imaging", "data",
-    "runtime", "capabilities", "accuracy", "export", "builder", "report", "cli",
+    "runtime", "capabilities", "accuracy", "export", "builder", "report", "sweep", "cli",
 )  # fmt: skip
 #: pairs that the order alone would allow
 FORBIDDEN = {

@@ -14,8 +14,8 @@ from edgeseg.builder.build_options import BuildOptions
 from edgeseg.errors import EngineError, OptionsError, OutputError
 from edgeseg.report.frames import FrameSet
 from edgeseg.report.record import Settings, read_report
-from edgeseg.report.sweep import SweepRequest, run_sweep
 from edgeseg.report.sweep_record import Sweep
+from edgeseg.sweep import SweepRequest, run_sweep
 
 FRAMES = FrameSet(name="grey", frames=(np.full((40, 60, 3), 90, np.uint8),))
 QUICK = Settings(warm_up_ms=0, duration_s=0, iterations=4, rounds=2, scopes=("frame-to-mask",))

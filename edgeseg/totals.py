@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,8 @@ def rank_of(n: int, percent: float) -> int:
     return max(n - 1 - int(round((100 - percent) * n / 100, NEAR_WHOLE)), 0)
 
 
-class Totals(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Totals:
     """What samples say together. ``buckets`` counts them by size, in steps of ``GROWTH``."""
 
     buckets: NDArray[np.int64]
@@ -154,7 +155,7 @@ class Stream:
             totals = self._totals
             newer, own = self._copied(totals.count, self.count), totals.buckets.copy()
             if self._totals is totals:  # so the ring has not come round, and the buckets have not been taken again
-                same = totals._replace(buckets=own)
+                same = replace(totals, buckets=own)
                 return same.joined(newer, np.empty_like(own)) if len(newer) else same
 
     def _copied(self, begin: int, end: int) -> NDArray[np.float64]:
