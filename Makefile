@@ -102,7 +102,7 @@ tensorrt-page: install
 smoothing-page: install
 	$(BIN)/python scripts/measure_smoothing.py
 
-# The loop over 100,000 frames with faults all along, freshness, recovery; writes docs/soak.md; about ten minutes.
+# The loop over 300,000 frames with faults all along, freshness, recovery; writes docs/soak.md; about twenty minutes.
 # Two arenas of malloc, as deploy/ has them.
 SOAK ?=
 soak: install

@@ -1,6 +1,6 @@
 """Own the command: soak, freshness and recovery, docs/soak.md, and exit status 1 where a goal is missed.
 
-make soak [SOAK="--frames 100000 --seed 9"]
+make soak [SOAK="--frames 300000 --seed 9"]
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REHEARSAL = 3000
 def main(words: list[str] | None = None) -> int:
     """Run it all; 1 where something that must hold does not."""
     parser = argparse.ArgumentParser(prog="make soak", description=main.__doc__)
-    parser.add_argument("--frames", type=int, default=100_000)
+    parser.add_argument("--frames", type=int, default=300_000)
     parser.add_argument("--seed", type=int, default=9)
     parser.add_argument("--fresh-s", type=float, default=60.0, help="how long the source twice as fast runs")
     parser.add_argument("--out", type=Path, default=PAGE)
