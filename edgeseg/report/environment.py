@@ -1,10 +1,11 @@
-"""Own what a report says of the machine and its software. Read files and versions only: run and change nothing."""
+"""Own what a report says of the machine and its software. Change nothing, and run nothing but git."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 from edgeseg import __version__
@@ -28,6 +29,8 @@ PACKAGES = (
     "pycuda",
     "cuda-bindings",
 )
+COMMIT = ("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+GIT_TIMEOUT_S = 10.0
 
 
 def read_environment(root: Path = Path("/")) -> Environment:
@@ -51,7 +54,17 @@ def read_environment(root: Path = Path("/")) -> Environment:
         clock_mhz=clock_mhz(root),
         load_1min=_load_1min(),
         hardware=read_machine(root),
+        commit=_commit(),
     )
+
+
+def _commit() -> str | None:
+    """Of the project in whose folder the command runs; None outside of one, and without git."""
+    try:
+        done = subprocess.run(COMMIT, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
 
 
 def _usable_cores() -> int:

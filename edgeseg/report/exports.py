@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import Literal, get_args
@@ -20,6 +19,7 @@ Form = Literal["trtexec-times", "pytest-benchmark", "github-action"]
 FORMS: tuple[Form, ...] = get_args(Form)
 #: scopes that hold what trtexec times, the fuller one first
 TRTEXEC_SCOPES: tuple[Scope, ...] = ("engine+copies", "engine")
+DIRTY = "-dirty"  # what git says of a changed tree
 BENCHMARK_FORM_VERSION = "5.0.0"  # of pytest-benchmark's JSON, which has been the same since
 Json = dict[str, object]
 
@@ -102,13 +102,15 @@ def _times(started_s: float, enqueue_ms: float, h2d_ms: float, compute_ms: float
 def _pytest_benchmark(report: Report, engines: Sequence[str]) -> Json:
     """``--benchmark-json``: an entry an engine and scope, seconds, every sample in ``data``.
 
-    No commit is known here: what pytest-benchmark would ask git for is null.
+    Of the commit its hash and whether something was changed are known; what else pytest-benchmark asks git for is null.
     """
     environment = report.environment
-    commit = dict.fromkeys(("id", "time", "author_time", "dirty", "project", "branch"))
+    commit: Json = dict.fromkeys(("id", "time", "author_time", "dirty", "project", "branch"))
+    if environment.commit is not None:
+        commit |= {"id": environment.commit.removesuffix(DIRTY), "dirty": environment.commit.endswith(DIRTY)}
     return {
         "machine_info": {
-            "node": platform.node(),
+            "node": environment.machine,
             "machine": environment.machine,
             "system": environment.system,
             "release": environment.kernel,

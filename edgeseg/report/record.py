@@ -265,7 +265,10 @@ class SourceRecord(_Record, frozen=True, kw_only=True):
 
 
 class Environment(_Record, frozen=True, kw_only=True):
-    """The machine and the software. ``None`` is what the machine does not tell."""
+    """The machine and the software. ``None`` is what the machine does not tell.
+
+    ``commit`` is that of the project in whose folder the benchmark ran, with ``-dirty`` where something was changed.
+    """
 
     machine: str
     cpu: str
@@ -280,6 +283,7 @@ class Environment(_Record, frozen=True, kw_only=True):
     clock_mhz: float | None
     load_1min: float | None
     hardware: MachineFacts | None = None
+    commit: str | None = None
 
 
 class Report(_Record, frozen=True, kw_only=True):

@@ -209,6 +209,7 @@ def machine_facts(environment: Environment) -> list[tuple[str, str]]:
         ("System", f"{environment.system}, {environment.kernel}"),
         ("Python", environment.python),
         ("Packages", packages),
+        ("Commit", environment.commit or "not told"),
     ]
 
 

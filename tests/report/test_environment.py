@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
+
+import pytest
 
 from edgeseg import __version__
 from edgeseg.report.environment import read_environment
@@ -51,3 +54,23 @@ def test_what_the_machine_does_not_tell_is_none(tmp_path: Path) -> None:
     environment = read_environment(tmp_path)
     assert (environment.governor, environment.clock_mhz, environment.memory_bytes) == (None, None, None)
     assert environment.cpu and environment.machine
+
+
+def test_the_commit_is_that_of_the_folder_with_its_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*words: str) -> str:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(["git", *identity, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert read_environment().commit is None
+    git("init", "-q")
+    put(tmp_path, "file", "one")
+    git("add", "file")
+    git("commit", "-qm", "one")
+    commit = git("rev-parse", "HEAD")
+    assert read_environment().commit == commit
+    put(tmp_path, "file", "two")
+    assert read_environment().commit == f"{commit}-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert read_environment().commit is None

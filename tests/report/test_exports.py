@@ -98,3 +98,12 @@ def test_github_action_gets_name_unit_value_range_and_extra(report: Report) -> N
     assert {tuple(one) for one in entries} == {("name", "unit", "value", "range", "extra")}
     assert len({one["name"] for one in entries}) == len(entries)
     assert {one["unit"] for one in entries} == {"ms"}
+
+
+@pytest.mark.parametrize(
+    ("commit", "known"), [("a" * 40, ("a" * 40, False)), ("b" * 40 + "-dirty", ("b" * 40, True)), (None, (None, None))]
+)
+def test_pytest_benchmark_is_told_the_commit_that_was_measured(report: Report, commit: str, known: object) -> None:
+    of_commit = replace(report, environment=replace(report.environment, commit=commit))
+    told = json.loads(exported(of_commit, "pytest-benchmark"))["commit_info"]
+    assert (told["id"], told["dirty"]) == known
