@@ -93,10 +93,11 @@ def _show(found: Sweep) -> None:
     from rich.console import Console
 
     from edgeseg.report.sweep_record import COLUMNS, about, cells
-    from edgeseg.report.terminal import drawn
+    from edgeseg.report.terminal import fitted
 
     if found.rows:
-        Console().print(drawn(COLUMNS, [cells(row) for row in found.rows]))
+        console = Console()
+        console.print(fitted(COLUMNS, [cells(row) for row in found.rows], console))
         click.echo(about(found))
     for one in found.failures:
         click.echo(f"not done: {one.what}: {one.reason}", err=True)

@@ -10,6 +10,7 @@ from edgeseg.report import markdown, pareto
 from edgeseg.report.page import render
 from edgeseg.report.record import indented_json
 from edgeseg.report.side_by_side import Contender, SideBySide
+from edgeseg.report.terminal import fitted
 from edgeseg.report.text import milliseconds
 
 if TYPE_CHECKING:
@@ -45,17 +46,9 @@ def about(compared: SideBySide) -> str:
 
 def print_side_by_side(compared: SideBySide, console: Console) -> None:
     """Print the table, the machines where there are several, and the notes."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    for name in ("engine", *columns(compared)):
-        table.add_column(name, overflow="fold")
-    for one in compared.contenders:
-        table.add_row(*map(Text, (one.name, *cells(compared, one))))
     console.print(about(compared), markup=False, highlight=False)
-    console.print(table)
+    lines = [(one.name, *cells(compared, one)) for one in compared.contenders]
+    console.print(fitted(("engine", *columns(compared)), lines, console))
     for line in machine_lines(compared):
         console.print(line, markup=False, highlight=False)
     for note in compared.notes:
