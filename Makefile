@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_EXTRA ?=
 OUT ?= demo
 
-.PHONY: demo test lint bench bench-run sanitize test-gpu bench-gpu install-gpu test-zoo install train-demo nets-page precision-page tensorrt-page smoothing-page soak false-alarms schema calib-data dist clean
+.PHONY: demo test lint bench bench-run bench-demo sanitize test-gpu bench-gpu install-gpu test-zoo install train-demo nets-page precision-page tensorrt-page smoothing-page soak false-alarms schema calib-data dist clean
 
 $(VENV)/.installed: setup.py pyproject.toml constraints.txt $(wildcard edgeseg/imaging/native/*)
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +36,14 @@ bench: demo
 # A whole frame of the demo net, camera format to camera-size mask, against a plain loop; writes results/end-to-end.*.
 bench-run: demo
 	$(BIN)/python -m benchmarks.end_to_end --demo $(OUT)
+
+# The demo's engines in every scope, and pictures of the report; writes results/demo-cpu.* and docs/report-*.jpg.
+DEMO_ENGINES := $(OUT)/cpu-fp32.engine $(OUT)/cpu-int8.engine
+DEMO_SCOPES := --scope engine --scope engine+copies --scope frame-to-mask --scope end-to-end --camera-hz 30
+bench-demo: demo
+	$(BIN)/edgeseg benchmark $(DEMO_ENGINES) $(DEMO_SCOPES) --profile --net $(OUT)/net.onnx --warm-up-ms 500 \
+	    --report benchmarks/results/demo-cpu.json --report benchmarks/results/demo-cpu.md
+	$(BIN)/python scripts/report_pictures.py
 
 # The kernels under AddressSanitizer and UndefinedBehaviorSanitizer: their tests, then random and wrong input.
 FUZZ_CASES ?= 55000
