@@ -84,6 +84,8 @@ class Lane(ABC):
             buffers=self._session.depth,
             batch=self._batch,
             graph=self._graph,
+            host_wait="auto" if is_on_device else "blocking",
+            has_transfers=self.scope == "engine+copies" or (is_on_device and self.scope != "engine"),
             stream=self._stream(),
         )
 

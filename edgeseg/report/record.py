@@ -20,6 +20,7 @@ __all__ = [
     "Clock",
     "Comparison",
     "EngineRecord",
+    "HostWait",
     "Environment",
     "Measurement",
     "Report",
@@ -45,6 +46,7 @@ HEADLINE_STAGE: dict[Scope, str] = {
     "engine": "engine", "engine+copies": "total", "frame-to-mask": "total", "end-to-end": "total",
 }  # fmt: skip
 Clock = Literal["monotonic", "cuda-events"]
+HostWait = Literal["blocking", "auto"]
 #: an indented list of numbers; no JSON string holds a bare line end, so none is taken for one
 NUMBERS = re.compile(rb"\[\n\s*([-\d][-+.,\s\deE]*?)\n\s*\]")
 LONGEST_S = 86_400.0  # a day: a slip of the hand, not a benchmark
@@ -162,6 +164,9 @@ class Measurement(_Record, frozen=True, kw_only=True):
         buffers: sets of input and output memory that were used in turn.
         batch: images in one iteration.
         graph: ``on``, or ``off`` and why, of CUDA graphs; empty on a CPU.
+        host_wait: how the host waits for the engine: ``blocking``, or ``auto``, CUDA's own rule (CU_CTX_SCHED_AUTO), which
+            spins where there are more cores than contexts.
+        has_transfers: whether copies between host and device are in the scope's headline.
         stream: of the scope ``end-to-end``.
         machine: what the machine did during the rounds; None in reports that did not tell.
     """
@@ -177,6 +182,8 @@ class Measurement(_Record, frozen=True, kw_only=True):
     buffers: int = 1
     batch: int = 1
     graph: str = ""
+    host_wait: HostWait = "blocking"
+    has_transfers: bool = False
     stream: StreamRecord | None = None
     machine: MachineUse | None = None
 

@@ -37,6 +37,7 @@ def test_the_engine_alone_leaves_its_copies_out_and_has_no_graph(session_lab: An
         one = timed(session, EngineLane("net", session, FRAMES))
         assert {"enqueue", "engine"} == set(one.stages)
         assert (one.engine_covers, one.graph) == ("engine", "off: the engine is enqueued plainly")
+        assert (one.host_wait, one.has_transfers) == ("auto", False)
 
 
 def test_a_batch_counts_as_many_images(session_lab: Any) -> None:
@@ -45,5 +46,6 @@ def test_a_batch_counts_as_many_images(session_lab: Any) -> None:
         assert (one.batch, one.headline.stats.count) == (3, 6)
         assert one.rate_hz == pytest.approx(3 * 6 / sum(one.round_s))
         assert one.graph == session.graph_state != ""
+        assert one.has_transfers
         with pytest.raises(EngineError, match=r"takes 3 frame\(s\) at once, asked for is a batch of 4"):
             FrameLane("net", session, FRAMES, batch=4)
