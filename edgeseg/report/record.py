@@ -20,8 +20,8 @@ __all__ = [
     "Clock",
     "Comparison",
     "EngineRecord",
-    "HostWait",
     "Environment",
+    "HostWait",
     "Measurement",
     "Report",
     "Scope",
@@ -164,8 +164,8 @@ class Measurement(_Record, frozen=True, kw_only=True):
         buffers: sets of input and output memory that were used in turn.
         batch: images in one iteration.
         graph: ``on``, or ``off`` and why, of CUDA graphs; empty on a CPU.
-        host_wait: how the host waits for the engine: ``blocking``, or ``auto``, CUDA's own rule (CU_CTX_SCHED_AUTO), which
-            spins where there are more cores than contexts.
+        host_wait: how the host waits for the engine: ``blocking``, or ``auto``, CUDA's own rule (CU_CTX_SCHED_AUTO),
+            which spins where there are more cores than contexts.
         has_transfers: whether copies between host and device are in the scope's headline.
         stream: of the scope ``end-to-end``.
         machine: what the machine did during the rounds; None in reports that did not tell.
