@@ -181,9 +181,9 @@ def method(settings: Settings) -> str:
         "(end-to-end: of a second or more); each turn begins with one iteration that is not timed, end-to-end with a "
         f"warm-up. {flight}, {threads} for a CPU back end, CUDA graphs {graphs}; the host waits for a device by "
         "CUDA's own rule, which spins where cores are free, and copies are of page-locked memory. Percentiles are "
-        "trtexec's, without interpolation; stages are medians; jitter is the mean difference of successive samples, end-to-end of the intervals between masks; "
-        "1/s is images over wall time. A ratio is the first engine's median over this engine's: above 1 is faster; the "
-        "range is of the same ratio in single rounds."
+        "trtexec's, without interpolation; stages are medians; jitter is the mean difference of successive samples, "
+        "end-to-end of the intervals between masks; 1/s is images over wall time. A ratio is the first engine's median "
+        "over this engine's: above 1 is faster; the range is of the same ratio in single rounds."
     )
 
 
