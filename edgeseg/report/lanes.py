@@ -22,8 +22,9 @@ __all__ = ["BUFFERS", "PART", "CopiesLane", "EngineLane", "FrameLane", "Lane", "
 DECIMALS = 4  # of a millisecond: 0.1 us, about what reading the clock costs
 #: samples after which the log is emptied; it keeps the newest 10,000
 PART = 5_000
-#: sets of input and output memory that iterations use in turn, so that none finds its own in the cache
-BUFFERS = 4
+#: sets of input and output memory that iterations use in turn, as many as 'edgeseg run' has: on a device each has an
+#: execution context's memory too
+BUFFERS = 2
 
 
 class Lane(ABC):
