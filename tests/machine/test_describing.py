@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -81,8 +83,9 @@ def as_nobody(root: Path) -> MachineFacts:
     """Read by a user that is not root; whoever runs the tests, if that is one."""
     if os.geteuid() != 0:
         return read_machine(root, nvml=NONE)
-    for folder in (root.parent, root.parent.parent):
-        folder.chmod(0o755)
+    temporary = Path(tempfile.gettempdir())
+    for folder in itertools.takewhile(lambda one: one != temporary, root.parents):
+        folder.chmod(0o755)  # pytest's own are for their owner alone
     os.seteuid(65534)
     try:
         return read_machine(root, nvml=NONE)

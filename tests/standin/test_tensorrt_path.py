@@ -14,6 +14,7 @@ from device_lab import RELEASES, Device, make_device
 from numpy.typing import NDArray
 
 from edgeseg.builder.build import BuildOptions, build_engine
+from edgeseg.report.record import SCOPES, read_report
 from edgeseg.runtime.session import Session
 from edgeseg.spec import PrecisionKind
 
@@ -144,9 +145,19 @@ def test_the_commands_run_and_time_an_engine_as_on_a_device(
     first = cv2.imread(str(sorted((tmp_path / "masks").glob("*.png"))[0]), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(first, expected[0])
     assert re.search(r"CUDA, a frame: 0\.00 MB in, .* launches, .* waits; graphs: on$", done.stdout, re.MULTILINE)
-    timed = shop.device.run("benchmark", shop.engines["fp32"], "--duration", "0.1", version=shop.release)
+    scopes = [
+        word for scope in ("engine", "engine+copies", "frame-to-mask", "end-to-end") for word in ("--scope", scope)
+    ]
+    report = tmp_path / "report.json"
+    words = ("benchmark", shop.engines["fp32"], "--duration", "0.1", *scopes, "--report", report)
+    timed = shop.device.run(*words, version=shop.release)
     assert timed.returncode == 0, timed.stderr
-    assert timed.stdout.count("copies to and from the device") == 1  # of the engine alone, not of the session's stage
+    assert [(one.scope, one.clock, one.has_transfers) for one in read_report(report).measurements] == [
+        ("engine", "cuda-events", False),
+        ("engine+copies", "cuda-events", True),
+        ("frame-to-mask", "cuda-events", True),
+        ("end-to-end", "cuda-events", True),
+    ]
     assert "PyCUDA" not in done.stderr + timed.stderr  # its warnings of leaks
 
 
