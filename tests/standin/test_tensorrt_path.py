@@ -145,9 +145,7 @@ def test_the_commands_run_and_time_an_engine_as_on_a_device(
     first = cv2.imread(str(sorted((tmp_path / "masks").glob("*.png"))[0]), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(first, expected[0])
     assert re.search(r"CUDA, a frame: 0\.00 MB in, .* launches, .* waits; graphs: on$", done.stdout, re.MULTILINE)
-    scopes = [
-        word for scope in ("engine", "engine+copies", "frame-to-mask", "end-to-end") for word in ("--scope", scope)
-    ]
+    scopes = [word for scope in SCOPES for word in ("--scope", scope)]
     report = tmp_path / "report.json"
     words = ("benchmark", shop.engines["fp32"], "--duration", "0.1", *scopes, "--report", report)
     timed = shop.device.run(*words, version=shop.release)
