@@ -22,8 +22,8 @@ NV12_PROFILE = (
 )
 BGR_BOUND = (
     "Why BGR misses its goal: it is near the memory's speed, so the shared machine's memory decides. The goal would be "
-    "little above a plain copy of the bytes that it must move (the bound). On 2026-11-21 it was 0.50 ms and 4.4x; in two "
-    "runs on 2026-11-22 0.72 ms and 3.5x, 0.61 ms and 3.9x."
+    "little above a plain copy of the bytes that it must move (the bound). On 2026-11-21 it was 0.50 ms and 4.4x; in "
+    "two runs on 2026-11-22 0.72 ms and 3.5x, 0.61 ms and 3.9x."
 )
 WHY_MISSED = {"1080p NV12 -> 1x3x512x1024": NV12_PROFILE, "1080p BGR -> 1x3x512x1024": BGR_BOUND}
 
