@@ -43,7 +43,7 @@ DEMO_SCOPES := --scope engine --scope engine+copies --scope frame-to-mask --scop
 bench-demo: demo
 	$(BIN)/edgeseg benchmark $(DEMO_ENGINES) $(DEMO_SCOPES) --profile --net $(OUT)/net.onnx --warm-up-ms 500 \
 	    --report benchmarks/results/demo-cpu.json --report benchmarks/results/demo-cpu.md
-	$(BIN)/python scripts/report_pictures.py
+	PYTHONPATH=tests/lab $(BIN)/python scripts/report_pictures.py
 
 # The kernels under AddressSanitizer and UndefinedBehaviorSanitizer: their tests, then random and wrong input.
 FUZZ_CASES ?= 55000

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from browser_lab import chromium, opened_browser
 
 from edgeseg.report.html import write_html
 from edgeseg.report.record import read_report
@@ -24,21 +23,17 @@ def main() -> None:
     parser.add_argument("report", type=Path, nargs="?", default=ROOT / "benchmarks" / "results" / "demo-cpu.json")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     asked = parser.parse_args()
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
+    program = chromium()
+    if program is None:
         raise SystemExit("Chromium is not installed: apt-get install chromium")
-    # Chromium's own sandbox refuses to run as root, which a container's user is
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, opened_browser(program) as browser:
         page = Path(folder) / "report.html"
         write_html(read_report(asked.report), page)
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
         for name, size_wh in SIZES_WH.items():
             shoot(browser, page, asked.out / f"report-{name}.jpg", size_wh)
-        browser.close()
 
 
-def shoot(browser: Browser, page: Path, out: Path, size_wh: tuple[int, int]) -> None:
+def shoot(browser: Any, page: Path, out: Path, size_wh: tuple[int, int]) -> None:
     """The top of the page, in light colours."""
     width, height = size_wh
     window = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light")

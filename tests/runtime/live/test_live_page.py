@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from browser_lab import browser
 from live_lab import TOKEN, feed, live_view, state_of
 
 from edgeseg.runtime.live import LiveHooks
 
+__all__ = ["browser"]
+
 pytest.importorskip("aiohttp")
-sync_api = pytest.importorskip("playwright.sync_api")
 
 DEADLINE_S = 20.0
 SKY_XY, GROUND_XY = (5, 5), (5, 40)
 SKY, GROUND = [40, 40, 200], [200, 40, 40]
 FIRST_SERIES = [11, 98, 196]  # --s0 of the light colours in live.css
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    # Chromium's own sandbox refuses to run as root, which a container's user is
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
