@@ -7,10 +7,12 @@ input, all of one size, each ``width, height, bytes`` (three unsigned 32-bit num
 
 from __future__ import annotations
 
+import functools
 import importlib
 import struct
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 HEAD = struct.Struct("<III")
@@ -75,7 +77,9 @@ def main(address: str, port: str, path: str) -> int:
     if not server.attach(None):
         return _refuse(f"{address} port {port} cannot be listened on")
     loop = glib.MainLoop()
-    threading.Thread(target=_read, args=(sys.stdin.buffer, stream, loop), daemon=True).start()
+    # asked within the loop: a quit before it runs would be forgotten, and the server would outlive its process
+    end = functools.partial(glib.idle_add, loop.quit)
+    threading.Thread(target=_read, args=(sys.stdin.buffer, stream, end), daemon=True).start()
     _say("ready")
     loop.run()
     return 0
@@ -90,13 +94,13 @@ def _libraries() -> tuple[Any, Any, Any]:
     return glib, gst, rtsp
 
 
-def _read(pipe: BinaryIO, stream: Stream, loop: Any) -> None:
+def _read(pipe: BinaryIO, stream: Stream, end: Callable[[], object]) -> None:
     try:
         while len(head := pipe.read(HEAD.size)) == HEAD.size:
             width, height, size = HEAD.unpack(head)
             stream.push(width, height, pipe.read(size))
     finally:
-        loop.quit()
+        end()
 
 
 def _refuse(why: str) -> int:

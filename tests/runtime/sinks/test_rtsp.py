@@ -3,10 +3,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,8 @@ from stream_servers import free_port, needs_rtsp
 
 from edgeseg.errors import OutputError
 from edgeseg.runtime.frames import Frame
-from edgeseg.runtime.sinks import MaskSink, RtspStream, open_sink
+from edgeseg.runtime.gstreamer_process import end_process, start_process
+from edgeseg.runtime.sinks import MaskSink, RtspStream, open_sink, rtsp
 
 av = pytest.importorskip("av")
 DEADLINE_S = 30.0  # generous: a claim of no time
@@ -138,6 +141,16 @@ def test_a_killed_process_takes_its_server_along(killed: Callable[[str], None]) 
     while is_open(port):
         assert time.monotonic() < deadline, "the server stays"
         time.sleep(0.05)
+
+
+@needs_rtsp
+def test_a_server_whose_input_has_ended_before_it_serves_ends_too() -> None:
+    script = Path(rtsp.__file__).with_name("rtsp_child.py")
+    server = start_process(script, "127.0.0.1", str(free_port()), "/live", stdin=subprocess.DEVNULL)
+    try:
+        assert server.wait(DEADLINE_S) == 0
+    finally:
+        end_process(server, 0.0)
 
 
 def is_open(port: int) -> bool:
