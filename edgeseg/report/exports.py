@@ -71,7 +71,8 @@ def trtexec_times(report: Report, engines: Sequence[str]) -> list[dict[str, floa
     refuse_without_times(len(engines), list(dict.fromkeys(one.scope for one in report.measurements)))
     scope = next(scope for scope in TRTEXEC_SCOPES if report.of_scope(scope))
     (one,) = (lane for lane in report.of_scope(scope) if lane.engine == engines[0])
-    parts = zip(one.started_s, *(_samples(one, stage) for stage in ("enqueue", "h2d", "engine", "d2h")), strict=False)
+    stages = ("enqueue", "copy-in", "engine", "copy-out")
+    parts = zip(one.started_s, *(_samples(one, stage) for stage in stages), strict=False)
     return [_times(*part) for part in parts]
 
 

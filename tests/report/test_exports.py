@@ -11,8 +11,10 @@ from msgspec.structs import replace
 from pytest_benchmark.stats import Stats
 
 from edgeseg.errors import InputError
+from edgeseg.report.benchmark import run_benchmark
 from edgeseg.report.exports import FORMS, exported
-from edgeseg.report.record import Report, Stage
+from edgeseg.report.frames import FrameSet
+from edgeseg.report.record import Report, Settings
 
 TRTEXEC_KEYS = {
     "startEnqMs", "endEnqMs", "startH2dMs", "endH2dMs", "startComputeMs", "endComputeMs", "startD2hMs", "endD2hMs",
@@ -25,18 +27,11 @@ def made(report: Report, form: Any, engine: str | None = None) -> Any:
     return json.loads(exported(report, form, engine=engine))
 
 
-def with_copies(report: Report) -> Report:
-    """The scope engine, called engine+copies, with copies of 1 and 2 ms beside the engine."""
-    lanes = []
-    for one in report.of_scope("engine"):
-        count = one.headline.stats.count
-
-        def constant(value_ms: float, like: Stage = one.headline, count: int = count) -> Stage:
-            return replace(like, samples_ms=(value_ms,) * count)
-
-        stages = {"h2d": constant(1.0), "engine": one.headline, "d2h": constant(2.0), "total": one.headline}
-        lanes.append(replace(one, scope="engine+copies", stages=stages))
-    return replace(report, measurements=tuple(lanes))
+@pytest.fixture(scope="module")
+def with_copies(engines: list[Path], frames: FrameSet) -> Report:
+    """One engine measured with its copies."""
+    settings = Settings(warm_up_ms=0, duration_s=0, iterations=6, rounds=2, scopes=("engine+copies",))
+    return run_benchmark(engines[:1], frames, settings)
 
 
 def test_trtexecs_times_have_its_keys_and_an_entry_an_iteration(report: Report) -> None:
@@ -47,12 +42,20 @@ def test_trtexecs_times_have_its_keys_and_an_entry_an_iteration(report: Report) 
 
 
 @pytest.mark.parametrize("has_copies", [False, True])
-def test_trtexecs_instants_agree_with_its_durations(report: Report, has_copies: bool) -> None:
-    for one in made(with_copies(report) if has_copies else report, "trtexec-times", "wide.engine"):
+def test_trtexecs_instants_agree_with_its_durations(report: Report, with_copies: Report, has_copies: bool) -> None:
+    for one in made(with_copies if has_copies else report, "trtexec-times", "wide.engine"):
         for part, duration in (("H2d", "h2dMs"), ("Compute", "computeMs"), ("D2h", "d2hMs")):
             assert one[f"end{part}Ms"] - one[f"start{part}Ms"] == pytest.approx(one[duration], abs=ROUNDING_MS)
         assert one["endD2hMs"] - one["startH2dMs"] == pytest.approx(one["latencyMs"], abs=ROUNDING_MS)
-        assert (one["h2dMs"], one["d2hMs"]) == ((1.0, 2.0) if has_copies else (0.0, 0.0))
+        assert has_copies or (one["h2dMs"], one["d2hMs"]) == (0.0, 0.0)
+
+
+def test_trtexecs_copies_and_latency_are_those_that_were_measured(with_copies: Report) -> None:
+    (lane,) = with_copies.measurements
+    times = made(with_copies, "trtexec-times")
+    for key, stage in (("h2dMs", "copy-in"), ("computeMs", "engine"), ("d2hMs", "copy-out"), ("latencyMs", "total")):
+        assert [one[key] for one in times] == pytest.approx(lane.stages[stage].samples_ms, abs=ROUNDING_MS)
+        assert min(one[key] for one in times) > 0
 
 
 def test_trtexecs_times_are_of_one_engine(report: Report) -> None:
