@@ -1,4 +1,4 @@
-"""Own the sources of the scope end-to-end: pictures in memory over and over, and any source at a camera's pace."""
+"""Own the sources of the scope end-to-end: pictures in memory, files over and over, any source at a camera's pace."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from edgeseg.errors import OptionsError
 from edgeseg.report.frames import FrameSet
 from edgeseg.runtime.frames import Frame
 from edgeseg.runtime.loop import Opening
-from edgeseg.runtime.sources import FrameSource, SourceOptions, open_source
+from edgeseg.runtime.sources import FrameSource, open_source
 from edgeseg.runtime.sources.addresses import is_live_address, without_password
 from edgeseg.runtime.sources.base import DEFAULT_FPS
-from edgeseg.runtime.sources.opening import can_be_played
 
-__all__ = ["PacedSource", "RepeatedFrames", "stream_opening"]
+__all__ = ["PacedSource", "RepeatedFrames", "RepeatedSource", "stream_opening"]
 
 
 def stream_opening(frames: FrameSet, camera_hz: float | None) -> Opening:
@@ -37,15 +36,15 @@ def stream_opening(frames: FrameSet, camera_hz: float | None) -> Opening:
             f"{without_password(address or '')} is live and has its own rate", "leave --camera-hz out, or give a file"
         )
 
+    def source() -> FrameSource:
+        if address is None:
+            return RepeatedFrames(frames)
+        return open_source(address) if is_live else RepeatedSource(lambda: open_source(address))
+
     def opened() -> FrameSource:
-        source = RepeatedFrames(frames) if address is None else open_source(address, _repeated(address))
-        return source if camera_hz is None else PacedSource(source, camera_hz)
+        return source() if camera_hz is None else PacedSource(source(), camera_hz)
 
     return Opening(name=address or frames.name, is_live=is_live or camera_hz is not None, open=opened)
-
-
-def _repeated(address: str) -> SourceOptions:
-    return SourceOptions(repeat=0) if can_be_played(address) else SourceOptions()
 
 
 class RepeatedFrames(FrameSource):
@@ -65,6 +64,36 @@ class RepeatedFrames(FrameSource):
 
     def close(self) -> None:
         self._closed.set()
+
+
+class RepeatedSource(FrameSource):
+    """A source that is opened again where it ends, its frames numbered on; it ends where it gives none.
+
+    Args:
+        open_one: opens it; called at once, and again in the thread that reads.
+    """
+
+    is_live, length = False, None
+
+    def __init__(self, open_one: Callable[[], FrameSource]) -> None:
+        self._open_one, self._source, self._closed = open_one, open_one(), threading.Event()
+        self.name, self.fps = self._source.name, self._source.fps
+
+    def __iter__(self) -> Iterator[Frame]:
+        number = before = 0
+        while not self._closed.is_set():
+            for frame in self._source:
+                yield replace(frame, sequence=number, name=f"{number:06d}")
+                number += 1
+            self._source.close()
+            if number == before:
+                return
+            before, self._source = number, self._open_one()
+        self._source.close()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._source.close()
 
 
 class PacedSource(FrameSource):

@@ -85,13 +85,16 @@ class _Watched(LoopState):
 class _Window:
     """Which masks of a turn count, and when there are enough of them."""
 
-    def __init__(self, state: _Watched, stop: threading.Event, *, duration_s: float, iterations: int) -> None:
-        self._state, self._stop, self._duration_s, self._iterations = state, stop, duration_s, iterations
-        self.warm_up_s, self.skipped = 0.0, 0
+    def __init__(
+        self, state: _Watched, stop: threading.Event, *, warm_up_s: float, duration_s: float, iterations: int
+    ) -> None:
+        self._state, self._stop = state, stop
+        self._warm_up_s, self._duration_s, self._iterations = warm_up_s, duration_s, iterations
+        self.skipped = 0
 
     def __call__(self, masks: int) -> None:
         newest_s, first_s = self._state.masked_s[-1], self._state.masked_s[0]
-        if newest_s - first_s < self.warm_up_s:
+        if newest_s - first_s < self._warm_up_s:
             self.skipped = masks
             return
         began_s = self._state.masked_s[self.skipped]
@@ -143,14 +146,14 @@ class StreamLane(Lane):
 
     def take_turn(self, duration_s: float, iterations: int, *, zero_s: float) -> None:
         state, sink, stop = _Watched(), _Taken(), threading.Event()
-        window = _Window(state, stop, duration_s=duration_s, iterations=iterations)
-        window.warm_up_s = self._warm_up_s
+        window = _Window(state, stop, warm_up_s=self._warm_up_s, duration_s=duration_s, iterations=iterations)
         options = LoopOptions(queued=1, sink_queued=NEVER_DROPPED, reconnect=False)
         run_sources(self._open_session, [self._opening], [sink], options, state=state, stop=stop, on_mask=window)
-        if len(sink.frames) - window.skipped < 2:
+        if not stop.is_set():
             raise SourceError(
-                f"{self._opening.name} ended after {len(sink.frames)} masks, within the warm-up",
-                "give a longer source, or a shorter --warm-up-ms",
+                f"{self._opening.name} ended after {len(sink.frames)} masks, before the turn's {duration_s:g} s and "
+                f"{iterations} iterations",
+                "give a source that goes on, or lower --duration-s, --iterations and --warm-up-ms",
             )
         self._keep(state, sink, window.skipped, zero_s)
 

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from edgeseg.errors import OptionsError, SourceError
+from edgeseg.imaging.images import write_png
 from edgeseg.report.benchmark import run_benchmark
-from edgeseg.report.cameras import PacedSource, RepeatedFrames, stream_opening
-from edgeseg.report.frames import FrameSet
+from edgeseg.report.cameras import PacedSource, RepeatedFrames, RepeatedSource, stream_opening
+from edgeseg.report.frames import FrameSet, load_frames
 from edgeseg.report.record import Measurement, Settings
 from edgeseg.runtime.frames import Frame
+from edgeseg.runtime.loop import Opening
 from edgeseg.runtime.sources import FrameSource
 
 QUICK = {"warm_up_ms": 0.0, "duration_s": 0.2, "iterations": 10, "rounds": 2}
@@ -52,24 +54,46 @@ def test_a_rate_that_the_engine_cannot_keep_misses_frames(engines: list[Path], f
     assert stream is not None and stream.missed > 0 and stream.frames == stream.masks + stream.missed
 
 
-def test_a_clip_is_decoded_anew_in_every_turn(engines: list[Path], tmp_path: Path) -> None:
-    from edgeseg.imaging.images import write_png
-    from edgeseg.report.frames import load_frames
-
+def test_a_folder_is_read_again_until_the_turn_is_whole(engines: list[Path], tmp_path: Path) -> None:
     for index in range(3):
         write_png(tmp_path / f"{index}.png", np.full((60, 90, 3), index, np.uint8))
-    with pytest.raises(SourceError, match="ended after 3 masks, within the warm-up: give a longer source"):
-        stream_of(engines, load_frames(str(tmp_path)), warm_up_ms=10_000.0)
+    one = stream_of(engines, load_frames(str(tmp_path)), duration_s=0.0, iterations=20)
+    assert one.headline.stats.count >= 20
+    assert one.stream is not None and one.stream.missed == 0
+
+
+def test_a_source_that_ends_too_early_is_an_error_and_no_short_measurement(
+    engines: list[Path], frames: FrameSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def three(frames: FrameSet, camera_hz: float | None) -> Opening:
+        clock = SimpleNamespace(now_s=0.0)
+        return Opening(name="three", is_live=False, open=lambda: Given(clock, 0.0, frames=3))
+
+    monkeypatch.setattr("edgeseg.report.stream_lane.stream_opening", three)
+    with pytest.raises(SourceError, match=r"three ended after 3 masks, before the turn's 0\.2 s and 10 iterations"):
+        stream_of(engines, frames)
+
+
+def test_a_repeated_source_numbers_on_and_ends_where_it_gives_nothing() -> None:
+    clock, left = SimpleNamespace(now_s=0.0), [2, 3, 0, 5]
+    opened: list[Given] = []
+
+    def open_one() -> Given:
+        opened.append(Given(clock, 0.0, frames=left.pop(0)))
+        return opened[-1]
+
+    assert [one.sequence for one in RepeatedSource(open_one)] == [0, 1, 2, 3, 4]
+    assert left == [5] and all(one.is_closed for one in opened)
 
 
 class Given(FrameSource):
     name, is_live, fps, length = "given", False, 30.0, None
 
-    def __init__(self, clock: SimpleNamespace, takes_s: float) -> None:
-        self._clock, self._takes_s, self.is_closed = clock, takes_s, False
+    def __init__(self, clock: SimpleNamespace, takes_s: float, *, frames: int = 100) -> None:
+        self._clock, self._takes_s, self._count, self.is_closed = clock, takes_s, frames, False
 
     def __iter__(self) -> Iterator[Frame]:
-        for index in range(100):
+        for index in range(self._count):
             self._clock.now_s += self._takes_s
             yield Frame(picture=np.zeros((2, 2, 3), np.uint8), sequence=index, arrived_s=0.0, name=str(index))
 
