@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeseg.errors import EdgesegError
+from edgeseg.packages import late_names
 
 if TYPE_CHECKING:
     from edgeseg.export.backbones import load_backbone
@@ -24,11 +25,4 @@ _HOME = {
     "load_backbone": "edgeseg.export.backbones",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name when it is first asked for, so that ``import edgeseg`` stays light."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'edgeseg' has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_HOME[name]), name)
+__getattr__ = late_names(__name__, _HOME)

@@ -1,17 +1,17 @@
-"""Own the import of optional packages, each with the extra that brings it. Import nothing by itself."""
+"""Own imports that wait: of optional packages, each with the extra that brings it, and of our own public names."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 
 from edgeseg.errors import MissingPackageError
 
-__all__ = ["require"]
+__all__ = ["late_names", "require"]
 
 EXTRA_OF = {
     "onnx": "graph",
@@ -64,6 +64,22 @@ def require(name: str) -> ModuleType:
         raise MissingPackageError(
             f"{name.split('.')[0]} cannot be imported ({error})", f"pip install 'edgeseg[{extra}]'"
         ) from error
+
+
+def late_names(package: str, home: Mapping[str, str]) -> Callable[[str], object]:
+    """A package's ``__getattr__`` that loads a public name when it is first asked for: importing it stays light.
+
+    Args:
+        package: its name, for the error.
+        home: the module of each name.
+    """
+
+    def load(name: str) -> object:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(home[name]), name)
+
+    return load
 
 
 @contextmanager

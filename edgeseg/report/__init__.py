@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgeseg.packages import late_names
+
 if TYPE_CHECKING:
     from edgeseg.latency import RELATIVE_ERROR, LatencyLog, StageStats, percentile, summarise
     from edgeseg.report.benchmark import run_benchmark
@@ -36,11 +38,4 @@ _HOME = {
     "summarise": "edgeseg.latency",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name when it is first asked for, so that ``import edgeseg.report`` stays light."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'edgeseg.report' has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(_HOME[name]), name)
+__getattr__ = late_names(__name__, _HOME)
