@@ -60,8 +60,8 @@ def _check_reports(_context: click.Context, _option: click.Parameter, paths: tup
     "scopes",
     multiple=True,
     type=click.Choice(["engine", "engine+copies", "frame-to-mask", "end-to-end"]),
-    help="What to time, may be given several times; engine and frame-to-mask without it. end-to-end is the loop of "
-    "'edgeseg run', from the capture of a frame to its mask.",
+    help="What to time, may be given several times; engine and frame-to-mask without it (with --batch the latter "
+    "alone). end-to-end is the loop of 'edgeseg run', from the capture of a frame to its mask.",
 )
 @click.option(
     "--source", help="Where frames come from: a picture, or whatever 'edgeseg run' takes; a shipped picture without it."
@@ -113,7 +113,7 @@ def benchmark(
     outputs = [*reports, *([times_path] if times_path else [])]
     refuse_overwriting((*engines, *nets, *baseline_paths), outputs)
     wish = profile_wish(engines, profile=profile, nets=nets, export_profile=export_profile)
-    settings = _settings(_scopes(scopes), camera_hz=camera_hz, **method)
+    settings = _settings(_scopes(scopes, method["batch"]), camera_hz=camera_hz, **method)
     gate = gate_of(baseline_paths, limit, allowed, each_stage=each_stage)
     gate.refuse_unlike(settings)
     if times_path is not None:
@@ -154,11 +154,13 @@ def _settings(scopes: tuple[Scope, ...], **method: Any) -> Settings:
         raise click.UsageError(str(error)) from error
 
 
-def _scopes(names: tuple[str, ...]) -> tuple[Scope, ...]:
-    """The scopes in the report's order."""
+def _scopes(names: tuple[str, ...], batch: int) -> tuple[Scope, ...]:
+    """The scopes in the report's order; without a name what can be timed of such a batch."""
     from edgeseg.report.record import DEFAULT_SCOPES, SCOPES
 
-    return tuple(scope for scope in SCOPES if scope in names) if names else DEFAULT_SCOPES
+    if not names:
+        return DEFAULT_SCOPES if batch == 1 else ("frame-to-mask",)
+    return tuple(scope for scope in SCOPES if scope in names)
 
 
 @contextmanager

@@ -104,7 +104,7 @@ class _IteratingLane(Lane):
     def __init__(self, name: str, session: Session, frames: FrameSet, *, streams: int) -> None:
         super().__init__(name, session, frames)
         self._streams = streams
-        self._flight: deque[tuple[int, float]] = deque()
+        self._flight: deque[int] = deque()
 
     @property
     @abstractmethod
@@ -116,7 +116,7 @@ class _IteratingLane(Lane):
         """Start iteration ``index``."""
 
     @abstractmethod
-    def _end(self, index: int, began_s: float) -> None:
+    def _end(self, index: int) -> None:
         """Wait for iteration ``index``, the oldest that was started."""
 
     def warm_up(self, duration_ms: float) -> None:
@@ -147,16 +147,15 @@ class _IteratingLane(Lane):
         self._round_counts.append(count)
 
     def _iterate(self, index: int, *, zero_s: float) -> None:
-        began_s = time.perf_counter()
+        self._started_s.append(time.perf_counter() - zero_s)
         self._begin(index)
-        self._started_s.append(began_s - zero_s)
-        self._flight.append((index, began_s))
+        self._flight.append(index)
         if len(self._flight) == self._streams:
-            self._end(*self._flight.popleft())
+            self._end(self._flight.popleft())
 
     def _finish(self) -> None:
         while self._flight:
-            self._end(*self._flight.popleft())
+            self._end(self._flight.popleft())
 
     def _drain(self) -> None:
         stages = self._log.stages()
@@ -197,7 +196,7 @@ class EngineLane(_IteratingLane):
         self._session.engine.start(index % self._session.depth)
         self._own_log.add("enqueue", (time.perf_counter() - begin_s) * 1e3)
 
-    def _end(self, index: int, began_s: float) -> None:  # noqa: ARG002  # the engine has its own clock
+    def _end(self, index: int) -> None:
         slot = index % self._session.depth
         self._session.engine.wait(slot)
         self._own_log.add("engine", self._session.engine.stages_ms(slot)["engine"])
@@ -223,7 +222,7 @@ class CopiesLane(EngineLane):
         np.copyto(self._session.engine.host_input(slot), self._tensors[index % len(self._tensors)])
         self._copied_ms[slot] = (time.perf_counter() - begin_s) * 1e3
 
-    def _end(self, index: int, began_s: float) -> None:  # noqa: ARG002
+    def _end(self, index: int) -> None:
         slot = index % self._session.depth
         self._session.engine.wait(slot)
         stages = self._session.engine.stages_ms(slot)
@@ -272,7 +271,7 @@ class FrameLane(_IteratingLane):
         first, frames = index * self._batch, self._frames.frames
         self._session.submit_batch([frames[number % len(frames)] for number in range(first, first + self._batch)])
 
-    def _end(self, index: int, began_s: float) -> None:  # noqa: ARG002  # the session keeps its own log
+    def _end(self, index: int) -> None:  # noqa: ARG002  # the session keeps their order
         self._session.result_batch(outs=self._masks)
 
 
